@@ -1,0 +1,34 @@
+"""The errors of an audit.
+
+A configuration error reaches a pytest user as a usage error; a breached threshold is an AssertionError
+and not in this tree; everything else here means that a model, a file or a machine is at fault.
+Messages read: what must be what, got what; what to do.
+"""
+
+
+class MemexAuditError(Exception):
+    """Base of every error that memex-audit raises on purpose."""
+
+
+class ConfigurationError(MemexAuditError):
+    """An option, marker or settings file has a value that cannot be used."""
+
+
+class TrainingSetError(MemexAuditError):
+    """A training set, or a file of prompts, cannot be read."""
+
+
+class ModelError(MemexAuditError):
+    """A model cannot be loaded, or gives something that is no picture."""
+
+
+class EmbedderError(MemexAuditError):
+    """An embedder cannot be loaded."""
+
+
+class StoreError(MemexAuditError):
+    """The store of generations cannot be read or written."""
+
+
+class CalibrationError(MemexAuditError):
+    """A calibration cannot be made, or does not belong to this model."""

@@ -1,0 +1,88 @@
+"""The ports: what a generator, an embedder, an index and a training set must offer.
+
+Adapters of heavy libraries stand behind these; a user's own object that offers the same is as good.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from memex_audit.records import Generation, GenerationRequest, SetAside, TrainingExample
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Draws pictures.
+
+    `fingerprint` identifies the model's weights, `settings` everything else that changes a picture;
+    both are part of a stored generation's identity. `seeded`: the same request gives the same picture.
+    `shareable`: several processes may use it at once. `evaluations_per_image`: network evaluations on
+    one latent that a picture costs (guidance doubles them).
+    """
+
+    fingerprint: str
+    settings: Mapping[str, object]
+    seeded: bool
+    shareable: bool
+    evaluations_per_image: int
+
+    def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[Generation]:
+        """Yield one Generation a request, in order; a broken picture has pixels None and a reason."""
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Turns pictures into unit vectors; near-copies lie at a cosine of at least `duplicate_similarity`."""
+
+    name: str
+    dimension: int
+    duplicate_similarity: float
+
+    def embed(self, images: "Sequence[NDArray[np.uint8]]") -> "NDArray[np.float32]":
+        """Embed uint8 (h, w, 3) images of any sizes into float32 (n, dimension) of unit norm."""
+        ...
+
+
+@runtime_checkable
+class Index(Protocol):
+    """Finds neighbours among unit vectors of the training examples, in the order of the set."""
+
+    example_ids: Sequence[str]
+
+    def search(
+        self, queries: "NDArray[np.float32]", n: int
+    ) -> "tuple[NDArray[np.float32], NDArray[np.int64]]":
+        """Return cosines and rows of the `n` nearest, each (queries, n), nearest first."""
+        ...
+
+
+@runtime_checkable
+class TrainingSet(Protocol):
+    """A captioned set of images, streamed and looked up by id."""
+
+    location: str
+
+    def examples(self) -> Iterator[TrainingExample]:
+        """Yield every usable example once, in a fixed order; what is unusable goes to `set_aside`."""
+        ...
+
+    def load(self, example_ids: Sequence[str]) -> "list[NDArray[np.uint8]]":
+        """Return the pixels of these examples, in order."""
+        ...
+
+    def stat_fingerprint(self) -> str:
+        """Identify the set by paths, sizes and times of its files: cheap, changes when they do."""
+        ...
+
+    def content_fingerprint(self) -> str:
+        """SHA-256 over the contents of its files."""
+        ...
+
+    @property
+    def set_aside(self) -> tuple[SetAside, ...]:
+        """What the last full pass of `examples` could not use, and why."""
+        ...

@@ -1,0 +1,271 @@
+"""What the stages of an audit hand to each other, and what is written down at the end.
+
+Every record is frozen and holds no pixels but `Generation`, which never leaves memory as it is.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Verdict(StrEnum):
+    """What an audit says of one prompt."""
+
+    NOT_FLAGGED = "not_flagged"
+    FLAGGED = "flagged"
+    EXTRACTED = "extracted"
+    UNDECIDED = "undecided"
+
+
+class RunVerdict(StrEnum):
+    """What a whole run says. Only PASS is a pass."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, no password
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    INCOMPLETE = "incomplete"
+    ERROR = "error"
+
+
+class MatchKind(StrEnum):
+    """How the training image that was given back is tied to the prompt (Webster 2023).
+
+    MATCHING: it stands under the prompt's own caption. RETRIEVED: it stands under another one.
+    """
+
+    MATCHING = "matching"
+    RETRIEVED = "retrieved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingExample:
+    """One row of a training set as it is read: `pixels` is uint8 (h, w, 3)."""
+
+    id: str
+    caption: str
+    pixels: "NDArray[np.uint8]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAside:
+    """Something that could not be used, and why: a file of the training set, a generation."""
+
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditPrompt:
+    """A prompt to audit.
+
+    `prompt_id` is the first 12 hex digits of SHA-256 of the text (NFC, UTF-8); `group_id` names the
+    duplicate group, the unit of every rate; `duplication_count` is the largest number of near-copies
+    that an image of this caption has in the training set, itself included; `example_ids` are the
+    training images that stand under this caption.
+    """
+
+    prompt_id: str
+    text: str
+    group_id: str
+    duplication_count: int
+    example_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """The population that a rate speaks of: `size` groups, or None where it is not known."""
+
+    description: str
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptSet:
+    """The prompts of an audit, most duplicated first, and the frame they come from.
+
+    `duplicated_share`: share of the training examples that have another within the duplicate similarity,
+    None where no training set was mined. `covers_training_set`: whether a match can be looked up.
+    """
+
+    prompts: tuple[AuditPrompt, ...]
+    frame: Frame
+    n_examples: int | None = None
+    duplicated_share: float | None = None
+    set_aside: tuple[SetAside, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationRequest:
+    """One picture to be generated; `seed` is in [0, 2**63)."""
+
+    prompt: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """One generated picture: `pixels` uint8 (h, w, 3), or None with the `reason` it was set aside."""
+
+    request: GenerationRequest
+    pixels: "NDArray[np.uint8] | None"
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """How a prompt is decided.
+
+    `looks` are cumulative numbers of generations: with (4, 16) a prompt with an edge or a near miss
+    after 4 goes on to 16. Flagged: a clique of `clique_size` generations that lie pairwise within
+    `edge_delta` by tile-l2. Matched: within `match_delta` by l2 of a training image.
+    """
+
+    name: str
+    looks: tuple[int, ...]
+    clique_size: int
+    edge_delta: float
+    match_delta: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """The training image that was given back.
+
+    `distance`: l2 of the nearest generation to it; `k`: training images within match delta of it,
+    itself included (Carlini et al. 2023, definition 2), among its nearest neighbours by embedding.
+    """
+
+    example_id: str
+    distance: float
+    kind: MatchKind
+    k: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What the audit found for one prompt.
+
+    `generations`: how many were judged; `set_aside`: how many more were blank or broken;
+    `clique_size`: size of the witness, 0 where there is none; `clique_seeds`: its seeds; `replicas`:
+    generations within match delta of a training image of the prompt's own caption, or of the clique's
+    match; `blind_spot`: smallest replicating share that this many generations flag with probability
+    0.95; `near_miss`: a single generation lies within match delta of an own training image.
+    """
+
+    prompt_id: str
+    prompt: str
+    duplication_count: int
+    group_id: str
+    verdict: Verdict
+    near_miss: bool
+    generations: int
+    set_aside: int
+    network_evaluations: int
+    clique_size: int
+    clique_seeds: tuple[int, ...]
+    replicas: int
+    replica_seeds: tuple[int, ...]
+    blind_spot: float
+    match: Match | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """A rate on groups with its bounds; see rates/bounds.py for how they are made.
+
+    `lower` and `upper` are each one-sided at `confidence`. `undecided` groups count as extracted in
+    `upper`, as not extracted in `lower`.
+    """
+
+    extracted: int
+    flagged: int
+    undecided: int
+    near_misses: int
+    prompts: int
+    groups: int
+    extracted_groups: int
+    undecided_groups: int
+    generations: int
+    replicas: int
+    lower: float
+    upper: float
+    confidence: float
+    limit: float
+    frame: str
+    frame_size: int | None
+    method: str
+    blind_spot: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """Thresholds measured on negative prompts of one model.
+
+    `flagged` of `negatives` prompts were flagged at `edge_delta`; `upper` is the exact one-sided 95 %
+    bound of that share. `source` is "calibrated", "given" (by options) or "default" (uncalibrated).
+    """
+
+    source: str
+    edge_delta: float
+    match_delta: float
+    clique_size: int
+    protocol: str
+    negatives: int = 0
+    flagged: int = 0
+    upper: float = 1.0
+    model_fingerprint: str | None = None
+    settings_digest: str | None = None
+
+    @property
+    def calibrated(self) -> bool:
+        return self.source == "calibrated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlResult:
+    """What a control showed: `kind` is "positive" or "negative"; `detected` of `prompts` were flagged
+    (negative control) or extracted (positive control)."""
+
+    kind: str
+    subject: str
+    prompts: int
+    detected: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where the result comes from: enough to run it again."""
+
+    memex_version: str
+    started: str
+    model: str
+    model_fingerprint: str
+    settings: dict[str, object]
+    settings_digest: str
+    training_set: str | None
+    training_set_fingerprint: str | None
+    embedder: str | None
+    device: str
+    seed: int
+    versions: dict[str, str]
+    store: "Path | str"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditResult:
+    """Everything a report may show; made once at the end of a run."""
+
+    verdict: RunVerdict
+    rate: Rate | None
+    calibration: Calibration
+    findings: tuple[Finding, ...]
+    set_aside: tuple[SetAside, ...]
+    controls: tuple[ControlResult, ...]
+    provenance: Provenance
+    notes: tuple[str, ...] = field(default=())
