@@ -1,0 +1,147 @@
+"""A lower bound on tile-l2 from 1/256 of the pixels: images -> block sums -> candidate graph.
+
+By Jensen's inequality the squared differences of two blocks of area a sum to at least (their sums'
+difference)^2 / a. What this bound calls far apart is far apart; the rest are candidates, to be looked at
+pixel by pixel.
+
+Shapes: n images, h height, w width, y and x rows and columns of the block grid.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from memex_audit.errors import ConfigurationError
+from memex_audit.extraction.tiles import block_edges, check_images, tile_windows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Rounding of a float64 dot product of k terms is at most k * 1.2e-16 of the norms' sum; k is 49152 for a
+# picture of 8192 x 8192. The slack moves the bound by less than 1e-5, and only where it is near 0.
+SLACK = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BlockSums:
+    """Sums of the pixels over small blocks: small enough to be kept for every generation.
+
+    `sums` is uint16 (n, blocks, 3), blocks row by row; the block grid follows from `height` and `width`
+    of the images, so a store needs these three only. A block is at most 16 x 16: 65280 fits uint16.
+
+    Raises:
+        ConfigurationError: `sums` is not what images of this size give.
+    """
+
+    sums: "NDArray[np.uint16]"
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        expected = (n_blocks(self.height, self.width), 3)
+        if self.sums.dtype != np.uint16 or self.sums.ndim != 3 or self.sums.shape[1:] != expected:
+            raise ConfigurationError(
+                f"block sums of {self.height} x {self.width} images must be uint16 of shape (n, "
+                f"{expected[0]}, 3), got {self.sums.dtype} of shape {self.sums.shape}. "
+                "They belong to images of another size or to another version; make them again."
+            )
+
+    def __len__(self) -> int:
+        return len(self.sums)
+
+
+def n_blocks(height: int, width: int) -> int:
+    """Return how many blocks an image of this size is summed over.
+
+    >>> n_blocks(512, 512), n_blocks(32, 32)
+    (1024, 256)
+    """
+    return (len(block_edges(height)) - 1) * (len(block_edges(width)) - 1)
+
+
+def block_sums(images: "NDArray[np.uint8]") -> BlockSums:
+    """Sum pixels over blocks that nest in tiles.
+
+    Args:
+        images: uint8 (n, h, w, 3), sides of at least 4.
+
+    Returns:
+        Exact sums.
+
+    Raises:
+        ConfigurationError: images of another shape or dtype.
+
+    >>> white = np.full((1, 512, 512, 3), 255, dtype=np.uint8)
+    >>> block_sums(white).sums.shape, int(block_sums(white).sums.max())
+    ((1, 1024, 3), 65280)
+    """
+    check_images(images)
+    n, height, width, _ = images.shape
+    rows, columns = block_edges(height), block_edges(width)
+    sums = np.empty((n, len(rows) - 1, len(columns) - 1, 3), dtype=np.uint16)
+    for y, (top, bottom) in enumerate(pairwise(rows)):
+        # Rows first: contiguous additions, and what is left for the slower reduceat is 16 times less.
+        band = np.add.reduce(images[:, top:bottom], axis=1, dtype=np.uint16)
+        np.add.reduceat(band, columns[:-1], axis=1, out=sums[:, y])
+    return BlockSums(sums=sums.reshape(n, n_blocks(height, width), 3), height=height, width=width)
+
+
+def lower_bounds(sums: BlockSums) -> "NDArray[np.float64]":
+    """Bound the tile-l2 of every pair from below.
+
+    bound = max over tiles of sqrt(sum over the tile's blocks of (dS)^2 / a, over 255^2 and the tile's
+    number of values), less a slack that covers rounding.
+
+    Returns:
+        float64 (n, n) in [0, 1], symmetric, diagonal 0: nowhere above `tile_l2`.
+
+    >>> images = np.zeros((2, 32, 32, 3), dtype=np.uint8)
+    >>> images[1, :8, :8] = 51
+    >>> round(float(lower_bounds(block_sums(images))[0, 1]), 6)
+    0.2
+    """
+    everyone = np.arange(len(sums))
+    bounds = np.zeros((len(sums), len(sums)))
+    for window in tile_windows(sums.height, sums.width):
+        np.maximum(bounds, _window_bounds(sums, everyone, window), out=bounds)
+    return bounds
+
+
+def candidate_graph(sums: BlockSums, delta: float) -> "NDArray[np.bool_]":
+    """Join the pairs that may lie within `delta`: a graph that contains {tile_l2 <= delta}.
+
+    Args:
+        sums: of the images.
+        delta: distance in (0, 1].
+
+    Returns:
+        bool (n, n), symmetric, diagonal False; no pair within `delta` is missing.
+    """
+    graph = ~np.eye(len(sums), dtype=bool)
+    for window in tile_windows(sums.height, sums.width):
+        # Few images are still near another after two or three tiles.
+        rows = np.flatnonzero(graph.any(axis=0))
+        graph[np.ix_(rows, rows)] &= _window_bounds(sums, rows, window) <= delta
+    return graph
+
+
+def _window_bounds(
+    sums: BlockSums, rows: "NDArray[np.intp]", window: tuple[slice, slice]
+) -> "NDArray[np.float64]":
+    """Bound the l2 of one tile from below, (m, m) for the m images of `rows`."""
+    edges = block_edges(sums.height), block_edges(sums.width)
+    y, x = (
+        slice(*np.searchsorted(cuts, (part.start, part.stop)))
+        for cuts, part in zip(edges, window, strict=True)
+    )
+    area = np.outer(np.diff(edges[0])[y], np.diff(edges[1])[x])[..., None].astype(np.float64)
+    grid = sums.sums.reshape(len(sums), len(edges[0]) - 1, len(edges[1]) - 1, 3)
+    tile = ((grid[:, y, x][rows] - 128 * area) / np.sqrt(area)).reshape(len(rows), 3 * area.size)
+    squared = tile @ tile.T
+    norms = (1 - SLACK) * squared.diagonal()
+    squared *= -2
+    squared += norms
+    squared += norms[:, None]
+    return np.sqrt(np.maximum(squared, 0) / (255**2 * 3 * area.sum()))

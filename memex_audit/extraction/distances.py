@@ -1,0 +1,271 @@
+"""Distances between images, exact to the integer: pixels -> (n, n) -> near-duplicate graph.
+
+l2(a, b) = sqrt(mean((a - b)^2)) over pixels scaled to [0, 1], a root mean square: a threshold means the
+same at every resolution. tile_l2 is its maximum over a 4 x 4 grid of tiles: plain l2 calls two images with
+the same grey background near-copies.
+
+Source: Carlini et al. 2023, "Extracting Training Data from Diffusion Models", sections 3 and 4.2.
+Shapes: n images, m of them, h height, w width, k values of a tile.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from memex_audit.errors import ConfigurationError
+from memex_audit.extraction.block_sums import BlockSums, block_sums, candidate_graph
+from memex_audit.extraction.cliques import degree_core
+from memex_audit.extraction.tiles import check_images, tile_windows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+    Loader = Callable[[NDArray[np.intp]], Pixels]
+
+# 1024 products of bytes centred by 128 sum to at most 2^24 in magnitude, so float32 holds every partial
+# sum exactly, in whatever order and with or without fused multiply-add.
+STRIP = 1024
+# Images that are compared with one image at a time: bounds the memory of l2_to_many to some 50 MB.
+CHUNK_VALUES = 1 << 22
+
+
+def l2(a: "Pixels", b: "Pixels") -> float:
+    """Return the root mean square difference of two images, pixels scaled to [0, 1].
+
+    Source: Carlini et al. 2023, section 4.1.
+
+    Args:
+        a: uint8 (h, w, 3).
+        b: uint8, of the same shape.
+
+    Returns:
+        A distance in [0, 1]; the sum of squares is exact.
+
+    Raises:
+        ConfigurationError: another dtype, or shapes that differ.
+
+    >>> black, grey = np.zeros((8, 8, 3), dtype=np.uint8), np.full((8, 8, 3), 51, dtype=np.uint8)
+    >>> l2(black, grey)
+    0.2
+    """
+    return float(l2_to_many(a, b[None])[0])
+
+
+def l2_to_many(image: "Pixels", others: "Pixels") -> "NDArray[np.float64]":
+    """Return the l2 of one image to each of many.
+
+    Args:
+        image: uint8 (h, w, 3).
+        others: uint8 (n, h, w, 3).
+
+    Returns:
+        float64 (n,) in [0, 1]; the sums of squares are exact.
+
+    Raises:
+        ConfigurationError: another dtype, or shapes that differ.
+
+    >>> image = np.zeros((8, 8, 3), dtype=np.uint8)
+    >>> l2_to_many(image, np.stack([image, image + 255])).tolist()
+    [0.0, 1.0]
+    """
+    check_images(image[None])
+    check_images(others)
+    _check_one_shape(image, others[:1].reshape(others.shape[1:]) if len(others) else image)
+    squared = np.empty(len(others))
+    step = max(1, CHUNK_VALUES // image.size)
+    for start in range(0, len(others), step):
+        # float64 holds integers up to 2^53: exact.
+        difference = others[start : start + step].reshape(-1, image.size).astype(np.float64)
+        difference -= image.reshape(-1)
+        squared[start : start + step] = np.vecdot(difference, difference)
+    return _root_mean_square(squared, image.size)
+
+
+def tile_l2(images: "Pixels") -> "NDArray[np.float64]":
+    """Return the tile-l2 of every pair: the largest l2 of a tile, over a 4 x 4 grid of tiles.
+
+    Source: Carlini et al. 2023, section 4.2. Sides that 4 does not divide are split as evenly as possible.
+
+    Args:
+        images: uint8 (n, h, w, 3), sides of at least 4.
+
+    Returns:
+        float64 (n, n) in [0, 1], symmetric, diagonal 0; the sums of squares are exact.
+
+    Raises:
+        ConfigurationError: images of another shape or dtype.
+
+    >>> images = np.zeros((2, 8, 8, 3), dtype=np.uint8)
+    >>> images[1, 0, 0] = 255
+    >>> tile_l2(images)[0, 1], l2(*images)
+    (np.float64(0.5), 0.125)
+    """
+    check_images(images)
+    everyone = np.arange(len(images))
+    distances = np.zeros((len(images), len(images)))
+    for window in tile_windows(*images.shape[1:3]):
+        np.maximum(distances, _window_l2(images[:, *window], everyone), out=distances)
+    return distances
+
+
+def tile_l2_between(a: "Pixels", b: "Pixels") -> float:
+    """Return the tile-l2 of one pair, by integer arithmetic.
+
+    Args:
+        a: uint8 (h, w, 3), sides of at least 4.
+        b: uint8, of the same shape.
+
+    Returns:
+        A distance in [0, 1].
+
+    Raises:
+        ConfigurationError: another dtype, or shapes that differ.
+
+    >>> black = np.zeros((8, 8, 3), dtype=np.uint8)
+    >>> tile_l2_between(black, black + 255)
+    1.0
+    """
+    check_images(a[None])
+    _check_one_shape(a, b)
+    squared = (a.astype(np.int64) - b) ** 2
+    tiles = [squared[window] for window in tile_windows(*a.shape[:2])]
+    return max(float(_root_mean_square(tile.sum(), tile.size)) for tile in tiles)
+
+
+def near_duplicate_graph(
+    images: "Pixels | Loader",
+    delta: float,
+    *,
+    sums: BlockSums | None = None,
+    clique_size: int = 2,
+) -> "NDArray[np.bool_]":
+    """Join the images that lie within `delta` of each other by tile-l2.
+
+    Block sums rule most pairs out; only images that still have enough candidate neighbours for a clique
+    of `clique_size` are looked at pixel by pixel, a tile at a time, as long as they keep them.
+
+    Source: Carlini et al. 2023, section 4.2.
+
+    Args:
+        images: uint8 (n, h, w, 3), or a function that loads such an array for the rows it is given,
+            ascending; it is called once for each connected group of candidates, and never where the block
+            sums decide alone.
+        delta: largest distance of an edge, in (0, 1].
+        sums: block sums of all images, in order; made here where not given, needed with a function.
+        clique_size: size of the cliques that matter. With 2 every edge is kept.
+
+    Returns:
+        bool (n, n), symmetric, diagonal False. With clique_size 2: exactly {tile_l2 <= delta}. With
+        clique_size m: exactly the (m - 1)-core of that graph, which holds all its cliques of m or more;
+        edges outside of the core are False. No edge at all proves that there is no clique of m.
+
+    Raises:
+        ConfigurationError: `delta` or `clique_size` out of range, images of another shape or dtype, block
+            sums of other images, or a function without block sums.
+
+    >>> images = np.zeros((3, 8, 8, 3), dtype=np.uint8)
+    >>> images[2] = 255
+    >>> near_duplicate_graph(images, 0.1).astype(int).tolist()
+    [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
+    """
+    _check_thresholds(delta, clique_size)
+    sums = _matching_sums(images, sums)
+    graph = degree_core(candidate_graph(sums, delta), clique_size - 1)
+    for rows in _connected_groups(graph):
+        pixels = images(rows) if callable(images) else images
+        within = np.arange(len(rows)) if callable(images) else rows
+        if pixels.shape[1:] != (sums.height, sums.width, 3) or pixels.dtype != np.uint8:
+            raise ConfigurationError(
+                f"images must be uint8 of shape (n, {sums.height}, {sums.width}, 3) like their block sums, "
+                f"got {pixels.dtype} of shape {pixels.shape}."
+            )
+        block = np.ix_(rows, rows)
+        graph[block] = _confirm(pixels, within, graph[block], delta, clique_size)
+    return graph
+
+
+def _confirm(
+    pixels: "Pixels",
+    rows: "NDArray[np.intp]",
+    candidates: "NDArray[np.bool_]",
+    delta: float,
+    clique_size: int,
+) -> "NDArray[np.bool_]":
+    """Keep the candidate edges that hold on every tile; `rows` are the candidates' places in `pixels`."""
+    edges = candidates
+    for window in tile_windows(*pixels.shape[1:3]):
+        for group in _connected_groups(edges):
+            close = _window_l2(pixels[:, *window], rows[group]) <= delta
+            edges[np.ix_(group, group)] &= close
+        edges = degree_core(edges, clique_size - 1)
+    return edges
+
+
+def _window_l2(pixels: "Pixels", rows: "NDArray[np.intp]") -> "NDArray[np.float64]":
+    """Return the l2 (m, m) of these rows of `pixels`, uint8 (n, h, w, 3), exact to the integer."""
+    values = pixels[rows].reshape(len(rows), math.prod(pixels.shape[1:]))
+    gram = np.zeros((len(rows), len(rows)))
+    for start in range(0, values.shape[1], STRIP):
+        strip = values[:, start : start + STRIP].astype(np.float32)
+        strip -= 128
+        gram += strip @ strip.T
+    norms = gram.diagonal()
+    return _root_mean_square(norms[:, None] + norms - 2 * gram, values.shape[1])
+
+
+def _root_mean_square(squared: "NDArray[np.float64]", n_values: int) -> "NDArray[np.float64]":
+    """Scale sums of squares of bytes; the one place, so that equal sums give equal distances."""
+    return np.sqrt(squared / (255.0**2 * n_values))
+
+
+def _connected_groups(graph: "NDArray[np.bool_]") -> "Iterator[NDArray[np.intp]]":
+    """Yield the connected components of two or more vertices, each ascending."""
+    unseen = graph.any(axis=0)
+    while unseen.any():
+        group = np.zeros(len(graph), dtype=bool)
+        frontier = np.array([unseen.argmax()])
+        while frontier.size:
+            group[frontier] = True
+            frontier = np.flatnonzero(graph[frontier].any(axis=0) & ~group)
+        unseen &= ~group
+        yield np.flatnonzero(group)
+
+
+def _matching_sums(images: "Pixels | Loader", sums: BlockSums | None) -> BlockSums:
+    if callable(images):
+        if sums is None:
+            raise ConfigurationError(
+                "`sums` must be given where images are loaded by a function; make them with block_sums when "
+                "the images are made."
+            )
+        return sums
+    if sums is None:
+        return block_sums(images)
+    if len(sums) != len(images):
+        raise ConfigurationError(
+            f"`sums` must belong to the images, got {len(sums)} block sums for {len(images)} images."
+        )
+    return sums
+
+
+def _check_one_shape(a: "Pixels", b: "Pixels") -> None:
+    if a.shape != b.shape or a.dtype != b.dtype:
+        raise ConfigurationError(
+            f"two images must have one shape and dtype, got {a.dtype} {a.shape} and {b.dtype} {b.shape}; "
+            "resize one of them."
+        )
+
+
+def _check_thresholds(delta: float, clique_size: int) -> None:
+    if not 0 < delta <= 1:
+        raise ConfigurationError(
+            f"`delta` must be in (0, 1], got delta={delta}. Distances are scaled to [0, 1]."
+        )
+    if clique_size < 2:
+        raise ConfigurationError(
+            f"`clique_size` must be at least 2, got clique_size={clique_size}. With 2 every edge is kept."
+        )

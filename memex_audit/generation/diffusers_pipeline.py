@@ -1,0 +1,165 @@
+"""Draw with a diffusers pipeline on cuda, mps or cpu."""
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoPipelineForText2Image
+from diffusers.utils import logging as diffusers_logging
+
+from memex_audit.errors import ConfigurationError, ModelError
+from memex_audit.generation.fingerprints import settings_digest
+from memex_audit.generation.guards import to_bytes
+from memex_audit.generation.model_folder import SamplerSettings
+from memex_audit.records import Generation, GenerationRequest
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def choose_device(wanted: str, *, cuda: bool, mps: bool) -> str:
+    """Return the device to use: the wanted one, or for "auto" the best of cuda, mps, cpu.
+
+    Raises:
+        ConfigurationError: the wanted device is not on this machine.
+    """
+    if wanted == "auto":
+        return "cuda" if cuda else "mps" if mps else "cpu"
+    kind = wanted.partition(":")[0]
+    if kind not in ("cpu", "cuda", "mps") or (kind == "cuda" and not cuda) or (kind == "mps" and not mps):
+        raise ConfigurationError(
+            f"`device` must be auto, cpu, cuda, cuda:N or mps and exist here, got device={wanted!r}; "
+            "leave --memex-device out to take the best there is."
+        )
+    return wanted
+
+
+def choose_dtype(wanted: str, device: str, *, bf16: bool) -> str:
+    """Return the number format: the wanted one, or for "auto" bf16 or fp16 on cuda, else fp32.
+
+    Half precision is slower than single on a CPU, and overflows to black pictures on some mps versions.
+    """
+    if wanted in DTYPES:
+        return wanted
+    if wanted != "auto":
+        raise ConfigurationError(f"`dtype` must be one of auto, {', '.join(DTYPES)}, got dtype={wanted!r}.")
+    if device.startswith("cuda"):
+        return "bf16" if bf16 else "fp16"
+    return "fp32"
+
+
+def load_pipeline(folder: Path, *, device: str = "auto", dtype: str = "auto") -> Any:
+    """Load a text-to-image pipeline of any diffusers family: safetensors only, no remote code.
+
+    A safety checker is taken off: its black pictures would hide replicas, and look like replicas of each
+    other.
+
+    Raises:
+        ModelError: the folder is no pipeline that diffusers can load.
+        ConfigurationError: the device or dtype does not exist here.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    device = choose_device(device, cuda=cuda, mps=mps)
+    dtype = choose_dtype(dtype, device, bf16=cuda and torch.cuda.is_bf16_supported())
+    diffusers_logging.disable_progress_bar()
+    try:
+        pipeline = AutoPipelineForText2Image.from_pretrained(
+            str(folder), use_safetensors=True, local_files_only=True, torch_dtype=DTYPES[dtype]
+        )
+    except Exception as error:  # a broken folder raises whatever its broken part happens to raise
+        raise ModelError(
+            f"the model in {folder} must load as a text-to-image pipeline, "
+            f"got {type(error).__name__}: {_first_line(error)}"
+        ) from error
+    if getattr(pipeline, "safety_checker", None) is not None:
+        pipeline.safety_checker = None
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(device)
+
+
+class DiffusersGenerator:
+    """A Generator over a loaded pipeline; see protocols.Generator.
+
+    Each picture has a torch.Generator of its own on the CPU: what is drawn beside it changes no initial
+    latent, and every device starts from the same one. Pictures of the same request agree within
+    rounding when the batch differs, not bit by bit.
+    """
+
+    seeded = True
+    shareable = False
+
+    def __init__(self, pipeline: Any, *, fingerprint: str, sampler: SamplerSettings) -> None:
+        self._pipeline = pipeline
+        self._arguments = _call_arguments(pipeline, sampler)
+        self.fingerprint = fingerprint
+        self.settings: Mapping[str, object] = {
+            "pipeline": type(pipeline).__name__,
+            "scheduler": type(pipeline.scheduler).__name__,
+            "scheduler_digest": settings_digest(_plain(pipeline.scheduler.config)),
+            "dtype": str(pipeline.dtype).removeprefix("torch."),
+            **{name: value for name, value in self._arguments.items()},
+        }
+        self.evaluations_per_image = _evaluations(pipeline, self._arguments)
+
+    @property
+    def device(self) -> str:
+        """Where the pipeline lies."""
+        return str(self._pipeline.device)
+
+    def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[Generation]:
+        """Draw one picture a request, all in one batch; yields in order.
+
+        Raises:
+            ModelError: the pipeline gave another number of pictures than it was asked for.
+        """
+        generators = [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
+        with torch.inference_mode():
+            images = self._pipeline(
+                prompt=[request.prompt for request in requests],
+                generator=generators,
+                output_type="np",
+                **self._arguments,
+            ).images
+        if len(images) != len(requests):
+            raise ModelError(f"the pipeline gave {len(images)} pictures for {len(requests)} prompts.")
+        for request, image in zip(requests, images, strict=True):
+            pixels, reason = to_bytes(np.asarray(image, dtype=np.float32))
+            yield Generation(request=request, pixels=pixels, reason=reason)
+
+
+def _call_arguments(pipeline: Any, sampler: SamplerSettings) -> dict[str, Any]:
+    """Settings as arguments of the pipeline's call; what is not set gets the pipeline's default, written
+    out, so that a new version's other default makes other settings."""
+    parameters = inspect.signature(pipeline.__call__).parameters
+    wanted: dict[str, Any] = {"num_inference_steps": sampler.steps, "guidance_scale": sampler.guidance}
+    if sampler.size is not None:
+        wanted["height"], wanted["width"] = sampler.size
+    arguments = {}
+    for name, value in wanted.items():
+        if name not in parameters:
+            if value is not None:
+                raise ConfigurationError(
+                    f"{type(pipeline).__name__} takes no {name}, got {name}={value}; leave it out."
+                )
+            continue
+        arguments[name] = parameters[name].default if value is None else value
+    return arguments
+
+
+def _evaluations(pipeline: Any, arguments: Mapping[str, Any]) -> int:
+    network = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
+    # A guidance-distilled network takes the scale as an input and is evaluated once.
+    distilled = bool(network and getattr(network.config, "guidance_embeds", False))
+    guided = float(arguments.get("guidance_scale") or 0) > 1 and not distilled
+    return int(arguments.get("num_inference_steps", 1)) * (2 if guided else 1)
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, object]:
+    # Keys with an underscore name versions and paths, not behaviour.
+    return {key: repr(value) for key, value in config.items() if not key.startswith("_")}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0][:300]

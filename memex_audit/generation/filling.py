@@ -1,0 +1,72 @@
+"""Draw what the store does not have yet, a batch of prompts at a time."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+
+from memex_audit.errors import ModelError
+from memex_audit.generation.store import UnitStore
+from memex_audit.protocols import Generator
+from memex_audit.records import Generation, GenerationRequest
+
+Progress = Callable[[int], None]
+
+
+def fill(
+    store: UnitStore,
+    generator: Callable[[], Generator],
+    prompts: Sequence[str],
+    n: int,
+    *,
+    batch_size: int,
+    progress: Progress = lambda _: None,
+) -> None:
+    """Make sure that the store holds the first `n` pictures of each prompt.
+
+    Under the lock of these prompts, what is missing is drawn in batches across prompts. A prompt is
+    written as soon as its last picture is there, so an interruption loses at most one batch. `generator`
+    is called only if anything is missing; `progress` hears the number of pictures just drawn.
+    """
+    if not any(store.missing(prompt, n) for prompt in prompts):
+        return
+    with store.lock(prompts):
+        work = [(prompt, number) for prompt in prompts for number in store.missing(prompt, n)]
+        if not work:  # another worker was faster
+            return
+        requests = [store.request(prompt, number) for prompt, number in work]
+        drawn = _draw(generator(), requests, batch_size, progress)
+        for prompt, items in groupby(work, key=lambda item: item[0]):
+            numbers = [number for _, number in items]
+            pictures = [next(drawn) for _ in numbers]
+            for run in _consecutive(numbers):
+                store.write(prompt, [numbers[i] for i in run], [pictures[i] for i in run])
+
+
+def _draw(
+    generator: Generator, requests: Sequence[GenerationRequest], batch_size: int, progress: Progress
+) -> Iterator[Generation]:
+    for requested in _batches(requests, batch_size):
+        answered = list(generator.generate(requested))
+        if [answer.request for answer in answered] != list(requested):
+            raise ModelError(
+                f"a generator must answer every request in order, got {len(answered)} answers "
+                f"to {len(requested)} requests."
+            )
+        progress(len(answered))
+        yield from answered
+
+
+def _batches(requests: Sequence[GenerationRequest], size: int) -> Iterator[tuple[GenerationRequest, ...]]:
+    for first in range(0, len(requests), size):
+        yield tuple(requests[first : first + size])
+
+
+def _consecutive(numbers: Sequence[int]) -> Iterator[list[int]]:
+    """Yield positions of runs of consecutive numbers: a unit has no holes."""
+    run: list[int] = []
+    for i, number in enumerate(numbers):
+        if run and number != numbers[run[-1]] + 1:
+            yield run
+            run = []
+        run.append(i)
+    if run:
+        yield run

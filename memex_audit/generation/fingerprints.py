@@ -1,0 +1,69 @@
+"""Identity of a model: what its files hold, not where they lie."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from memex_audit.errors import ModelError
+
+# A calibration or settings file written beside the weights does not make another model of them.
+OWN_FILES = ("memex.toml", "memex-calibration.json")
+MODEL_SUFFIXES = (".safetensors", ".json", ".txt", ".model")
+
+
+def model_fingerprint(folder: Path, cache: Path | None = None) -> str:
+    """Return SHA-256 (64 hex digits) over the names and contents of a model folder's files.
+
+    `cache` is a JSON file that remembers the digest of a file by path, size and time of change, so that
+    gigabytes of weights are read once.
+
+    Raises:
+        ModelError: the folder holds no model files.
+    """
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix in MODEL_SUFFIXES and path.name not in OWN_FILES
+    )
+    if not files:
+        raise ModelError(f"a model folder must hold safetensors and JSON files, {folder} has none.")
+    remembered = _read_cache(cache)
+    total = hashlib.sha256()
+    for path in files:
+        total.update(f"{path.relative_to(folder).as_posix()}\0{_digest(path, remembered)}\n".encode())
+    _write_cache(cache, remembered)
+    return total.hexdigest()
+
+
+def settings_digest(settings: object) -> str:
+    """Return the first 16 hex digits of SHA-256 over the settings as canonical JSON."""
+    text = json.dumps(settings, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _digest(path: Path, remembered: dict[str, str]) -> str:
+    status = path.stat()
+    key = f"{path.resolve()}:{status.st_size}:{status.st_mtime_ns}"
+    if key not in remembered:
+        with path.open("rb") as file:
+            remembered[key] = hashlib.file_digest(file, "sha256").hexdigest()
+    return remembered[key]
+
+
+def _read_cache(cache: Path | None) -> dict[str, str]:
+    if cache is None or not cache.exists():
+        return {}
+    try:
+        return dict(json.loads(cache.read_text()))
+    except ValueError:  # written by a run that was killed: read the weights again
+        return {}
+
+
+def _write_cache(cache: Path | None, remembered: dict[str, str]) -> None:
+    if cache is None:
+        return
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    partial = cache.with_name(f"{cache.name}.{os.getpid()}.partial")
+    partial.write_text(json.dumps(remembered))
+    partial.replace(cache)

@@ -1,0 +1,104 @@
+"""Find a model: the specimen's name, a folder, or a hub id with a revision become a folder."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from memex_audit.errors import ConfigurationError, ModelError
+
+SETTINGS_FILE = "memex.toml"
+PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplerSettings:
+    """How pictures are drawn; None means the pipeline's own default.
+
+    `steps`: network steps of the sampler; `guidance`: scale of classifier-free guidance; `size`:
+    (height, width) in pixels; `batch_size`: pictures drawn at once (changes no picture).
+    """
+
+    steps: int | None = None
+    guidance: float | None = None
+    size: tuple[int, int] | None = None
+    batch_size: int | None = None
+
+
+def check_model_folder(folder: Path) -> Path:
+    """Return `folder` if a diffusers pipeline with safetensors weights lies in it.
+
+    Raises:
+        ModelError: no such folder, no pipeline in it, or weights that only unpickling could read.
+    """
+    if not folder.is_dir():
+        raise ModelError(
+            f"a model must be a folder, a hub id with a revision (NAME/MODEL@REVISION) or "
+            f"specimen:NAME, got {folder}, which does not exist."
+        )
+    if not (folder / "model_index.json").is_file():
+        raise ModelError(
+            f"a model folder must hold a diffusers pipeline, {folder} has no model_index.json; "
+            "write one with pipeline.save_pretrained(FOLDER)."
+        )
+    for part in sorted(path for path in folder.iterdir() if path.is_dir()):
+        files = [path.name for path in part.iterdir()]
+        pickled = [name for name in files if name.endswith(PICKLES)]
+        if pickled and not any(name.endswith(".safetensors") for name in files):
+            raise ModelError(
+                f"weights must be safetensors, {part} has only {pickled[0]}, which could run code when "
+                "it is loaded; convert it with pipeline.save_pretrained(FOLDER, safe_serialization=True)."
+            )
+    return folder
+
+
+def fetch_model(hub_id: str) -> Path:
+    """Download a pipeline `NAME/MODEL@REVISION` (safetensors only), or find it in the cache.
+
+    Raises:
+        ConfigurationError: no revision is named; what a branch holds can change between two audits.
+        ModelError: it cannot be had.
+    """
+    name, _, revision = hub_id.partition("@")
+    if not revision:
+        raise ConfigurationError(
+            f"a hub id must name its revision, got {hub_id!r}; write {hub_id}@COMMIT so that two audits "
+            "see the same weights."
+        )
+    from diffusers import DiffusionPipeline
+
+    try:
+        folder = DiffusionPipeline.download(name, revision=revision, use_safetensors=True)
+    except Exception as error:  # the hub's client raises a dozen unrelated types
+        raise ModelError(
+            f"the model {hub_id} must be in the local cache or on a hub that can be reached, "
+            f"got {type(error).__name__}; give a local folder with --memex-model FOLDER."
+        ) from error
+    return Path(folder)
+
+
+def looks_like_hub_id(spec: str) -> bool:
+    """Whether `spec` reads as NAME/MODEL and is no path.
+
+    >>> looks_like_hub_id("someone/model@main"), looks_like_hub_id("./model"), looks_like_hub_id("model")
+    (True, False, False)
+    """
+    return spec.count("/") == 1 and not spec.startswith((".", "/", "~")) and not Path(spec).exists()
+
+
+def read_sampler_settings(folder: Path) -> SamplerSettings:
+    """Read `[generation]` of the folder's memex.toml, if there is one.
+
+    Raises:
+        ConfigurationError: the file is no TOML or names an unknown setting.
+    """
+    path = folder / SETTINGS_FILE
+    if not path.is_file():
+        return SamplerSettings()
+    try:
+        table = tomllib.loads(path.read_text()).get("generation", {})
+        size = table.pop("size", None)
+        return SamplerSettings(size=(size, size) if isinstance(size, int) else size and tuple(size), **table)
+    except (tomllib.TOMLDecodeError, TypeError) as error:
+        raise ConfigurationError(
+            f"{path} must hold a [generation] table with steps, guidance, size or batch_size, got: {error}."
+        ) from error

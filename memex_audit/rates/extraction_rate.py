@@ -1,0 +1,101 @@
+"""Findings -> rate: the share of prompt groups that give training images back, with exact bounds."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from memex_audit.errors import ConfigurationError
+from memex_audit.rates.bounds import binomial_lower, binomial_upper, check_limit
+from memex_audit.records import Finding, Frame, Rate, Verdict
+
+METHOD = "binomial (Clopper-Pearson), one-sided"
+
+POPULATION = "prompts like these"
+"""What a binomial bound speaks of: it knows no size of a frame and no draw from it."""
+
+
+def extraction_rate(
+    findings: Sequence[Finding],
+    frame: Frame,
+    *,
+    limit: float,
+    confidence: float,
+    blind_spot: float,
+    count_flagged: bool = False,
+) -> Rate:
+    """Count extracted prompt groups and bound their rate.
+
+    Prompts of one group are not independent, so the group is the unit. A group is extracted when any of its
+    prompts is; else undecided when any of them is. Of g groups, e extracted and u undecided,
+
+        lower = binomial_lower(e, g, confidence),  upper = binomial_upper(e + u, g, confidence):
+
+    an undecided group counts against whichever bound is being claimed, and never leaves the denominator.
+    The bounds speak of prompts like these; the size of the frame is recorded and not used.
+
+    Args:
+        findings: one for each audited prompt, at least one.
+        frame: the population they come from.
+        limit: the highest rate that passes, in (0, 1].
+        confidence: of each bound, in [0.5, 1).
+        blind_spot: of the protocol, in [0, 1]; recorded with the rate.
+        count_flagged: flagged prompts count as extracted: for audits with no training index to match in.
+
+    Returns:
+        The rate. `extracted`, `flagged`, `undecided` and `near_misses` count prompts by their own verdict,
+        whatever count_flagged says; `extracted_groups` and `undecided_groups` are e and u.
+
+    Raises:
+        ConfigurationError: there is no finding, or limit, confidence or blind_spot is out of its range.
+    """
+    if not findings:
+        raise ConfigurationError(
+            "`findings` must hold at least one finding, got findings=(): a rate of nothing. "
+            "Audit at least one prompt."
+        )
+    check_limit(limit)
+    if not 0 <= blind_spot <= 1:
+        raise ConfigurationError(
+            f"`blind_spot` must be in [0, 1], got blind_spot={blind_spot}. Give a share, not percent."
+        )
+    outcomes = _group_outcomes(findings, count_flagged=count_flagged)
+    groups = len(outcomes)
+    extracted_groups = outcomes.count(Verdict.EXTRACTED)
+    undecided_groups = outcomes.count(Verdict.UNDECIDED)
+    verdicts = [finding.verdict for finding in findings]
+    return Rate(
+        extracted=verdicts.count(Verdict.EXTRACTED),
+        flagged=verdicts.count(Verdict.FLAGGED),
+        undecided=verdicts.count(Verdict.UNDECIDED),
+        near_misses=sum(finding.near_miss for finding in findings),
+        prompts=len(findings),
+        groups=groups,
+        extracted_groups=extracted_groups,
+        undecided_groups=undecided_groups,
+        generations=sum(finding.generations for finding in findings),
+        replicas=sum(finding.replicas for finding in findings),
+        lower=binomial_lower(extracted_groups, groups, confidence),
+        upper=binomial_upper(extracted_groups + undecided_groups, groups, confidence),
+        confidence=confidence,
+        limit=limit,
+        frame=frame.description,
+        frame_size=frame.size,
+        method=METHOD,
+        blind_spot=blind_spot,
+    )
+
+
+def _group_outcomes(findings: Sequence[Finding], *, count_flagged: bool) -> list[Verdict]:
+    """Give each group's outcome: EXTRACTED, UNDECIDED, or NOT_FLAGGED for all that counts as neither."""
+    extracting = {Verdict.EXTRACTED, Verdict.FLAGGED} if count_flagged else {Verdict.EXTRACTED}
+    verdicts_of: defaultdict[str, set[Verdict]] = defaultdict(set)
+    for finding in findings:
+        verdicts_of[finding.group_id].add(finding.verdict)
+    outcomes = []
+    for verdicts in verdicts_of.values():
+        if verdicts & extracting:
+            outcomes.append(Verdict.EXTRACTED)
+        elif Verdict.UNDECIDED in verdicts:
+            outcomes.append(Verdict.UNDECIDED)
+        else:
+            outcomes.append(Verdict.NOT_FLAGGED)
+    return outcomes

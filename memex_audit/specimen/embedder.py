@@ -1,0 +1,214 @@
+"""Make the specimen's embedder: `python -m memex_audit.specimen.embedder {train,evaluate} --work DIR`.
+
+A small CLIP that open_clip loads from a folder. Its image tower learns to tell every image from every
+other and a near-duplicate from none (NT-Xent), its text tower to name the pictures (CLIP's loss, with a
+small weight: a caption must not pull the different rows of a concept together).
+Source: Chen et al. 2020, "A Simple Framework for Contrastive Learning", equation 1 (NT-Xent).
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+import open_clip
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional
+
+from memex_audit.specimen.embedder_evaluation import (
+    SHIPPED,
+    TRAINING_SET,
+    choose_similarity,
+    evaluate_embedder,
+    load_embedder,
+    measure_rows,
+    read_examples,
+    write_readme,
+)
+from memex_audit.specimen.embedder_images import SIZE, random_near_duplicate, scene_crops, to_array
+from memex_audit.specimen.text import POSITIONS, VOCABULARY, train_tokenizer
+
+MEAN, STD = 0.5, 0.25
+TEMPERATURE = 0.07
+CAPTION_WEIGHT = 0.05
+CONCEPTS, ROWS_PER_CONCEPT, SCENES = 16, 6, 24
+STEPS = 2000
+SEED = 2023
+
+CONFIG = {
+    "model_cfg": {
+        "embed_dim": 64,
+        "vision_cfg": {
+            # A ResNet: a vision transformer of this size learned shifts far more slowly.
+            "image_size": SIZE,
+            "layers": [1, 1, 1, 1],
+            "width": 12,
+            "head_width": 64,
+        },
+        "text_cfg": {
+            "context_length": POSITIONS,
+            "vocab_size": VOCABULARY,
+            "hf_tokenizer_name": "tokenizer.json",  # open_clip then reads the tokenizer beside the config
+            "width": 32,
+            "heads": 2,
+            "layers": 1,
+            "pool_type": "last",
+        },
+    },
+    "preprocess_cfg": {
+        "mean": [MEAN] * 3,
+        "std": [STD] * 3,
+        "interpolation": "bicubic",
+        "resize_mode": "squash",
+    },
+}
+
+
+def train_embedder(
+    images: NDArray[np.uint8], captions: Sequence[str], *, steps: int, seed: int, out: Path
+) -> None:
+    """Train on `images`, uint8 (n, SIZE, SIZE, 3), and write the folder that open_clip loads."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "open_clip_config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
+    train_tokenizer(sorted(set(captions))).save_pretrained(out)
+    torch.manual_seed(seed)
+    model = open_clip.create_model(f"local-dir:{out}", load_weights=False)
+    tokens = open_clip.get_tokenizer(f"local-dir:{out}")(list(captions))
+    model = model.to(memory_format=torch.channels_last)  # half the time on a CPU
+    batches = _Batches(images, captions, np.random.default_rng(seed))
+    _fit(model, lambda: _loss(model, batches.draw(), tokens), steps)
+    halves = {
+        name: tensor.half().contiguous() if tensor.is_floating_point() else tensor
+        for name, tensor in model.state_dict().items()
+    }
+    save_file(halves, out / "open_clip_model.safetensors")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """Two views of each image; the images at `named` stand for the captions of the rows `rows`."""
+
+    first: Tensor
+    second: Tensor
+    named: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+
+class _Batches:
+    """Draws batches in which images of one concept, or of one scene, must be told apart."""
+
+    def __init__(
+        self, images: NDArray[np.uint8], captions: Sequence[str], random: np.random.Generator
+    ) -> None:
+        self._images, self._random = images, random
+        names = np.array(captions)
+        self._concepts = [np.flatnonzero(names == name) for name in sorted(set(captions))]
+
+    def draw(self) -> _Batch:
+        random = self._random
+        concepts = random.choice(len(self._concepts), CONCEPTS, replace=False)
+        groups = [random.permutation(self._concepts[concept])[:ROWS_PER_CONCEPT] for concept in concepts]
+        images = np.concatenate(
+            [self._images[np.concatenate(groups)], scene_crops(random, self._images, SCENES)]
+        )
+        first = np.stack([image if random.random() < 0.5 else self._change(image) for image in images])
+        second = np.stack([self._change(image) for image in images])
+        starts = np.cumsum([0, *(len(group) for group in groups[:-1])])
+        rows = np.array([group[0] for group in groups])
+        return _Batch(first=normalize(first), second=normalize(second), named=starts, rows=rows)
+
+    def _change(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return to_array(random_near_duplicate(Image.fromarray(image), self._random))
+
+
+def normalize(images: NDArray[np.uint8]) -> Tensor:
+    """Turn uint8 (n, h, w, 3) into what the model takes, float (n, 3, h, w)."""
+    return (torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255 - MEAN) / STD
+
+
+def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """Mean of -log(exp(s_ij / T) / sum over k != i of exp(s_ik / T)) over both views' unit vectors."""
+    both = torch.cat([first, second])
+    logits = both @ both.T / temperature
+    logits = logits.masked_fill(torch.eye(len(both), dtype=torch.bool), -torch.inf)
+    return functional.cross_entropy(logits, torch.arange(len(both)).roll(len(first)))
+
+
+def _loss(model: open_clip.CLIP, batch: _Batch, tokens: Tensor) -> Tensor:
+    first, second = model.encode_image(torch.cat([batch.first, batch.second]), normalize=True).chunk(2)
+    texts = model.encode_text(tokens[batch.rows], normalize=True)
+    scores = model.logit_scale.exp().clamp(max=100) * first[batch.named] @ texts.T
+    which = torch.arange(len(texts))
+    caption_loss = (functional.cross_entropy(scores, which) + functional.cross_entropy(scores.T, which)) / 2
+    loss: Tensor = nt_xent(first, second, TEMPERATURE) + CAPTION_WEIGHT * caption_loss
+    return loss
+
+
+def _fit(model: torch.nn.Module, loss_of: Callable[[], Tensor], steps: int) -> None:
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.1)
+    recent = 0.0
+    model.train()
+    for step in range(1, steps + 1):
+        loss = loss_of()
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        recent = loss.item() if step == 1 else 0.98 * recent + 0.02 * loss.item()
+        if step % 50 == 0 or step == steps:
+            click.echo(f"embedder step {step}/{steps}: loss {recent:.4f}")
+    model.eval()
+
+
+@click.group()
+@click.option("--threads", default=1, show_default=True, help="Threads for torch.")
+def main(threads: int) -> None:
+    """Make and measure the specimen's embedder."""
+    torch.set_num_threads(threads)
+
+
+@main.command()
+@click.option("--work", type=click.Path(path_type=Path), required=True, help="Folder of the training set.")
+@click.option("--steps", default=STEPS, show_default=True)
+def train(work: Path, steps: int) -> None:
+    """Train on the rows of WORK, choose the similarity on its validation rows, write WORK/embedder."""
+    examples = read_examples(work / TRAINING_SET)
+    rows = [i for i in examples.originals if examples.splits[i] == "training"]
+    images = np.stack([np.asarray(examples.images[i]) for i in rows])
+    out = work / "embedder"
+    train_embedder(images, [examples.captions[i] for i in rows], steps=steps, seed=SEED, out=out)
+    tau = choose_similarity(measure_rows(load_embedder(out), examples, "validation"))
+    (out / "memex.toml").write_text(f"[embedder]\nduplicate_similarity = {tau}\n")
+    click.echo(f"saved {out}: duplicate_similarity {tau}")
+
+
+@main.command()
+@click.option("--work", type=click.Path(exists=True, path_type=Path), help="Folder of the training set.")
+@click.option(
+    "--model", type=click.Path(exists=True, path_type=Path), help="The embedder, if not WORK/embedder."
+)
+@click.option("--pictures", type=click.Path(exists=True, path_type=Path), help="Unpacked emoji package.")
+@click.option("--photographs", type=click.Path(exists=True, path_type=Path), help="Folder of photographs.")
+@click.option("--readme", is_flag=True, help="Write the table to README.md in the embedder's folder.")
+def evaluate(
+    work: Path | None, model: Path | None, pictures: Path | None, photographs: Path | None, readme: bool
+) -> None:
+    """Measure the shipped embedder, or WORK's or MODEL, and print the figures as JSON."""
+    folder = model or (work / "embedder" if work else SHIPPED / "embedder")
+    examples = read_examples((work or SHIPPED) / TRAINING_SET)
+    figures = evaluate_embedder(folder, examples, pictures=pictures, photographs=photographs)
+    click.echo(json.dumps(figures, indent=2))
+    if readme:
+        write_readme(figures, folder / "README.md")
+
+
+if __name__ == "__main__":
+    main()

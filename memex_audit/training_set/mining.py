@@ -1,0 +1,190 @@
+"""Mine a training set once: examples -> embeddings -> near-copies -> audit prompts, cached."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from filelock import FileLock
+
+from memex_audit.errors import ConfigurationError
+from memex_audit.protocols import Embedder, Index, TrainingSet
+from memex_audit.records import PromptSet, SetAside
+from memex_audit.training_set.index import IndexKind, build_index
+from memex_audit.training_set.prompt_files import read_prompt_file, write_prompt_file
+from memex_audit.training_set.prompts import select_prompts
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# Part of every key: a new layout of the cache, or new rules for what is in it, must not read an old one.
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinedSet:
+    """A mined training set; everything but `prompts` stays on disk until asked for.
+
+    `similarity`: cosine from which on two images counted as near-copies; `content_fingerprint`: SHA-256
+    over the set's contents, computed once; `folder`: where the cache keeps it.
+    """
+
+    prompts: PromptSet
+    similarity: float
+    embedder_name: str
+    content_fingerprint: str
+    folder: Path
+
+    def load_embeddings(self) -> "NDArray[np.float32]":
+        """Return float32 (n, d), mapped from the cache, in the order of `load_example_ids`."""
+        from memex_audit.training_set.embedded_set import read_embeddings
+
+        return read_embeddings(self.folder)
+
+    def load_example_ids(self) -> tuple[str, ...]:
+        """Return the id of every example of the set."""
+        return tuple(_read_examples(self.folder, "id"))
+
+    def load_index(self, *, kind: IndexKind | None = None) -> Index:
+        """Build an exact index over all examples; `kind` as in `build_index`."""
+        return build_index(self.load_embeddings(), self.load_example_ids(), kind=kind)
+
+
+def mine(
+    training_set: TrainingSet,
+    embedder: Callable[[], Embedder],
+    *,
+    embedder_name: str,
+    cache: Path,
+    max_prompts: int,
+    seed: int,
+    similarity: float | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> MinedSet:
+    """Find the near-copies of a training set and select the prompts to audit.
+
+    What was computed once for the files of this set (by path, size and time) and this embedder is read
+    from `cache`; a warm one loads no embedder. One process computes, under a file lock, and others wait.
+
+    Args:
+        training_set: the set.
+        embedder: loads the embedder; called only where embeddings are missing.
+        embedder_name: its name, part of the cache's key.
+        cache: a folder, made if need be.
+        max_prompts: at least 1.
+        seed: of the random sample where nothing is duplicated.
+        similarity: cosine in (0, 1] from which on two images are near-copies; None is the embedder's own.
+        progress: called with the number of embedded examples, and of all where that is known.
+
+    Raises:
+        ConfigurationError: `max_prompts` or `similarity` cannot be used.
+        TrainingSetError: no example can be used.
+        EmbedderError: the embedder cannot be loaded, or breaks its contract.
+    """
+    _check_options(max_prompts, similarity)
+    folder = cache / _key(training_set, embedder_name)
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def embed(partial: Path) -> None:
+        from memex_audit.training_set.embedded_set import write_embedded_set
+
+        partial.mkdir()
+        write_embedded_set(partial, training_set, embedder(), progress)
+
+    _once(folder, embed)
+    facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+    threshold = float(facts["duplicate_similarity"] if similarity is None else similarity)
+    duplicates = folder / f"duplicates-{threshold!r}.parquet"
+    selected = folder / f"prompts-{threshold!r}-{max_prompts}-{seed}.parquet"
+
+    def select(partial: Path) -> None:
+        _once(duplicates, lambda path: _join(folder, path, threshold))
+        write_prompt_file(partial, _select(folder, duplicates, max_prompts, seed))
+
+    _once(selected, select)
+    prompts = replace(read_prompt_file(selected), set_aside=_read_set_aside(folder))
+    return MinedSet(
+        prompts=prompts,
+        similarity=threshold,
+        embedder_name=embedder_name,
+        content_fingerprint=facts["content_fingerprint"],
+        folder=folder,
+    )
+
+
+def _check_options(max_prompts: int, similarity: float | None) -> None:
+    if max_prompts < 1:
+        msg = f"`max_prompts` must be at least 1, got {max_prompts}; an audit needs prompts."
+        raise ConfigurationError(msg)
+    if similarity is not None and not 0 < similarity <= 1:
+        msg = (
+            f"`similarity` must be in (0, 1], got similarity={similarity}. It is a cosine; larger is closer."
+        )
+        raise ConfigurationError(msg)
+
+
+def _key(training_set: TrainingSet, embedder_name: str) -> str:
+    parts = (str(FORMAT), training_set.stat_fingerprint(), embedder_name)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+
+
+def _once(path: Path, make: Callable[[Path], None]) -> None:
+    """Let one process make `path` under another name and rename it; others wait until it is there."""
+    if path.exists():
+        return
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        if path.exists():
+            return
+        partial = path.with_name(f".partial-{path.name}")
+        # Left by a process that was killed: nobody else writes it, the lock is ours.
+        _remove(partial)
+        try:
+            make(partial)
+            partial.replace(path)
+        finally:
+            _remove(partial)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _join(folder: Path, path: Path, similarity: float) -> None:
+    from memex_audit.training_set.duplicates import find_duplicates
+    from memex_audit.training_set.embedded_set import read_embeddings, write_duplicates
+
+    embeddings = read_embeddings(folder)
+    index = build_index(embeddings, _read_examples(folder, "id"))
+    found = find_duplicates(index.neighbor_pairs(similarity), len(embeddings))
+    write_duplicates(path, found.counts, found.groups)
+
+
+def _select(folder: Path, duplicates: Path, max_prompts: int, seed: int) -> PromptSet:
+    from memex_audit.training_set.embedded_set import read_column
+
+    return select_prompts(
+        _read_examples(folder, "id"),
+        _read_examples(folder, "caption"),
+        cast("Sequence[int]", read_column(duplicates, "count")),
+        cast("Sequence[int]", read_column(duplicates, "group")),
+        max_prompts=max_prompts,
+        seed=seed,
+    )
+
+
+def _read_examples(folder: Path, column: str) -> list[str]:
+    from memex_audit.training_set.embedded_set import EXAMPLES, read_column
+
+    return cast("list[str]", read_column(folder / EXAMPLES, column))
+
+
+def _read_set_aside(folder: Path) -> tuple[SetAside, ...]:
+    with (folder / "set-aside.jsonl").open(encoding="utf-8") as lines:
+        return tuple(SetAside(**json.loads(line)) for line in lines)

@@ -1,0 +1,65 @@
+"""Read a training set: training set -> examples (id, caption, pixels), streamed."""
+
+import os
+from pathlib import Path, PurePosixPath
+
+from memex_audit.errors import TrainingSetError
+from memex_audit.protocols import TrainingSet
+from memex_audit.training_set.captions import is_picture
+
+
+def open_training_set(location: str | Path) -> TrainingSet:
+    """Open a Parquet file, a folder of Parquet files, or a folder of captioned pictures.
+
+    Opening lists files and reads Parquet footers, but no picture and no caption.
+
+    Args:
+        location: a path. Hidden files and folders below it are not looked at.
+
+    Raises:
+        TrainingSetError: the path is missing, holds nothing that can be read, or has no captions.
+    """
+    root = Path(location)
+    files = _list_files(root)
+    parquet = [name for name in files if PurePosixPath(name).suffix.lower() == ".parquet"]
+    pictures = [name for name in files if is_picture(name)]
+    if parquet and pictures:
+        msg = (
+            f"{root} must hold one kind of training set, got {len(parquet)} Parquet files and "
+            f"{len(pictures)} pictures; give the folder of one of them."
+        )
+        raise TrainingSetError(msg)
+    if parquet:
+        from memex_audit.training_set.parquet_set import ParquetSet
+
+        return ParquetSet(root if root.is_dir() else root.parent, parquet)
+    if pictures and root.is_dir():
+        from memex_audit.training_set.image_folder import ImageFolder
+
+        return ImageFolder(root, files)
+    got = "another file" if root.is_file() else f"{len(files)} other files" if files else "an empty folder"
+    msg = (
+        f"{root} must be a Parquet file, a folder of them, or a folder of pictures (bmp, jpeg, jpg, png, "
+        f"webp) with captions, got {got}; give the path of one."
+    )
+    raise TrainingSetError(msg)
+
+
+def _list_files(root: Path) -> list[str]:
+    """Return the sorted posix paths of the files below `root`, or the name of `root` if it is a file."""
+    if root.is_file():
+        return [root.name]
+    if not root.is_dir():
+        msg = f"Training set must be a file or folder, got {root}, which does not exist; check the path."
+        raise TrainingSetError(msg)
+    files: list[str] = []
+    seen = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        # A link to a folder above would be walked without end.
+        folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
+        if real not in seen:
+            below = Path(folder).relative_to(root)
+            files += [(below / name).as_posix() for name in names if not name.startswith(".")]
+        seen.add(real)
+    return sorted(files)

@@ -1,0 +1,135 @@
+import dataclasses
+
+import pytest
+
+from memex_audit.errors import ConfigurationError
+from memex_audit.rates.bounds import binomial_lower, binomial_upper
+from memex_audit.rates.extraction_rate import extraction_rate
+from memex_audit.records import Finding, Frame, Verdict
+
+FRAME = Frame(description="groups with 8 or more near-copies", size=5_000)
+CLEAN, FLAGGED, EXTRACTED, UNDECIDED = (
+    Verdict.NOT_FLAGGED,
+    Verdict.FLAGGED,
+    Verdict.EXTRACTED,
+    Verdict.UNDECIDED,
+)
+
+
+def finding(group, verdict, near_miss=False, replicas=0):
+    return Finding(
+        prompt_id="0" * 12,
+        prompt="a red barn",
+        duplication_count=8,
+        group_id=group,
+        verdict=verdict,
+        near_miss=near_miss,
+        generations=4,
+        set_aside=1,
+        network_evaluations=200,
+        clique_size=0,
+        clique_seeds=(),
+        replicas=replicas,
+        replica_seeds=(),
+        blind_spot=0.75,
+        match=None,
+    )
+
+
+def rate_of(*findings, **changes):
+    arguments = {"limit": 0.01, "confidence": 0.95, "blind_spot": 0.75} | changes
+    return extraction_rate(findings, FRAME, **arguments)
+
+
+def test_a_rate_counts_prompts_by_verdict_and_groups_by_outcome():
+    rate = rate_of(
+        finding("a", EXTRACTED, replicas=3),
+        finding("a", CLEAN),
+        finding("a", UNDECIDED),
+        finding("b", UNDECIDED),
+        finding("b", FLAGGED, replicas=2),
+        finding("c", CLEAN, near_miss=True, replicas=1),
+        finding("d", FLAGGED),
+    )
+    assert dataclasses.asdict(rate) == {
+        "extracted": 1,
+        "flagged": 2,
+        "undecided": 2,
+        "near_misses": 1,
+        "prompts": 7,
+        "groups": 4,
+        "extracted_groups": 1,
+        "undecided_groups": 1,
+        "generations": 28,
+        "replicas": 6,
+        "lower": binomial_lower(1, 4, 0.95),
+        "upper": binomial_upper(2, 4, 0.95),
+        "confidence": 0.95,
+        "limit": 0.01,
+        "frame": "groups with 8 or more near-copies",
+        "frame_size": 5_000,
+        "method": "binomial (Clopper-Pearson), one-sided",
+        "blind_spot": 0.75,
+    }
+
+
+def test_many_extracted_prompts_of_one_group_are_one_extraction():
+    # 148 of the 500 public "memorized" prompts of SD 1.4 are one shop's template (FACTS, section 3)
+    rate = rate_of(*[finding("carpets", EXTRACTED)] * 148, finding("other", CLEAN))
+    assert (rate.extracted, rate.extracted_groups, rate.groups) == (148, 1, 2)
+
+
+def test_an_undecided_group_counts_in_the_upper_bound_only_and_stays_in_the_denominator():
+    rate = rate_of(finding("a", UNDECIDED), *[finding(f"g{i}", CLEAN) for i in range(472)])
+    assert (rate.groups, rate.extracted_groups, rate.undecided_groups) == (473, 0, 1)
+    assert rate.lower == 0.0
+    assert rate.upper == binomial_upper(1, 473, 0.95)
+
+
+def test_an_undecided_prompt_beside_an_extracted_one_is_not_counted_twice():
+    rate = rate_of(finding("a", UNDECIDED), finding("a", EXTRACTED), finding("b", CLEAN))
+    assert (rate.extracted_groups, rate.undecided_groups) == (1, 0)
+    assert rate.upper == binomial_upper(1, 2, 0.95)
+
+
+def test_all_groups_undecided_say_nothing_at_all():
+    rate = rate_of(finding("a", UNDECIDED), finding("b", UNDECIDED))
+    assert (rate.lower, rate.upper) == (0.0, 1.0)
+
+
+def test_flagged_prompts_count_where_there_is_no_index_to_match_in():
+    findings = (finding("a", FLAGGED), finding("a", UNDECIDED), finding("b", CLEAN))
+    with_index, without = rate_of(*findings), rate_of(*findings, count_flagged=True)
+    assert (with_index.extracted_groups, with_index.undecided_groups) == (0, 1)
+    assert (without.extracted_groups, without.undecided_groups) == (1, 0)
+    assert (without.extracted, without.flagged) == (0, 1)
+
+
+def test_the_order_of_findings_does_not_matter():
+    findings = [finding("a", UNDECIDED), finding("a", EXTRACTED), finding("b", FLAGGED)]
+    assert rate_of(*findings) == rate_of(*reversed(findings))
+
+
+def test_a_frame_of_unknown_size_stays_unknown():
+    rate = extraction_rate(
+        [finding("a", CLEAN)],
+        Frame(description="a file", size=None),
+        limit=0.01,
+        confidence=0.95,
+        blind_spot=0.75,
+    )
+    assert (rate.frame, rate.frame_size) == ("a file", None)
+
+
+def test_no_findings_are_an_error_and_no_rate_of_zero():
+    with pytest.raises(ConfigurationError, match=r"`findings` must hold at least one .* a rate of nothing"):
+        rate_of()
+
+
+def test_settings_out_of_range_are_an_error():
+    with pytest.raises(ConfigurationError, match=r"`limit` must be in \(0, 1\], got limit=0"):
+        rate_of(finding("a", CLEAN), limit=0)
+    with pytest.raises(ConfigurationError, match=r"`confidence` must be in \[0.5, 1\), got confidence=95"):
+        rate_of(finding("a", CLEAN), confidence=95)
+    with pytest.raises(ConfigurationError, match=r"`blind_spot` must be in \[0, 1\], got blind_spot=75"):
+        rate_of(finding("a", CLEAN), blind_spot=75)
