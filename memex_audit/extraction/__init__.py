@@ -1,1 +1,1 @@
-"""From the pixels of a prompt's generations to a verdict: distances, cliques, matching."""
+"""Whether a model gives back what it was trained on: distances, cliques, matches, verdicts, thresholds."""

@@ -142,6 +142,6 @@ def _window_bounds(
     squared = tile @ tile.T
     norms = (1 - SLACK) * squared.diagonal()
     squared *= -2
-    squared += norms
-    squared += norms[:, None]
-    return np.sqrt(np.maximum(squared, 0) / (255**2 * 3 * area.sum()))
+    squared += norms[:, None] + norms
+    n_values = 3 * float(area.sum())
+    return np.sqrt(np.maximum(squared, 0) / (255**2 * n_values))

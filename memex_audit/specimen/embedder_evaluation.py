@@ -131,7 +131,7 @@ def near_duplicate_similarities(
     return found
 
 
-def measure_rows(embed: Embed, examples: Examples, which: str) -> Similarities:
+def measure_rows(embed: Embed, examples: Examples, which: str, *, draws: int = 3) -> Similarities:
     """Measure the rows of one split; different: pairs of such a row with any other row of its caption."""
     captions = np.array(examples.captions)[list(examples.originals)]
     chosen = [n for n, i in enumerate(examples.originals) if examples.splits[i] == which]
@@ -139,9 +139,10 @@ def measure_rows(embed: Embed, examples: Examples, which: str) -> Similarities:
     vectors = embed(images)
     # A pair of two rows of the split counts once: the later one leaves the earlier ones out.
     usable = (captions[chosen][:, None] == captions[None]) & _not_counted_yet(chosen, len(captions))
+    own = [images[n] for n in chosen]
     return Similarities(
         n_images=len(chosen),
-        near_duplicates=near_duplicate_similarities(embed, [images[n] for n in chosen], vectors[chosen]),
+        near_duplicates=near_duplicate_similarities(embed, own, vectors[chosen], draws=draws),
         different=(vectors[chosen] @ vectors.T)[usable],
     )
 

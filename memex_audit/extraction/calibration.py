@@ -1,0 +1,113 @@
+"""Choose thresholds from prompts that are known not to be memorized.
+
+The unit is the prompt: a threshold is judged by the share of negative prompts that the whole protocol
+would flag, not by pairs of pictures, which are not independent.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memex_audit.errors import CalibrationError
+from memex_audit.extraction.cliques import bottleneck_clique_delta
+from memex_audit.extraction.distances import tile_l2
+from memex_audit.records import Calibration
+
+# The study's match threshold (Carlini et al. 2023, section 4.2). A calibration may only tighten it.
+LARGEST_MATCH_DELTA = 0.15
+MATCH_QUANTILE = 0.01
+# Above this, generations agree in little but their mean colour: no calibration may join them.
+LARGEST_EDGE_DELTA = 0.25
+
+
+def smallest_pair_distance(images: NDArray[np.uint8]) -> float:
+    """Return the least tile-l2 of two of the images (n, h, w, 3); infinity for fewer than two."""
+    distances = tile_l2(images)[np.triu_indices(len(images), 1)]
+    return float(distances.min()) if distances.size else math.inf
+
+
+def flagging_delta(images: NDArray[np.uint8], n_first_look: int, clique_size: int) -> float:
+    """Return the least edge delta at which the protocol flags a prompt with these generations.
+
+    It flags where an edge stands in the first look and a clique in the last: the larger of the two.
+
+    Args:
+        images: uint8 (n, h, w, 3), every generation of the last look, in order.
+        n_first_look: generations of the first look; n itself for a protocol of one look.
+    """
+    distances = tile_l2(images)
+    clique = bottleneck_clique_delta(distances, clique_size)
+    if n_first_look >= len(images):
+        return clique
+    first = distances[:n_first_look, :n_first_look][np.triu_indices(n_first_look, 1)]
+    return max(clique, float(first.min()))
+
+
+def negatives_needed(alpha: float) -> int:
+    """Return how many negatives it takes to bound a share of `alpha` at 95 % when none is flagged.
+
+    >>> negatives_needed(0.05), negatives_needed(0.01)
+    (59, 299)
+    """
+    return math.ceil(math.log(0.05) / math.log1p(-alpha))
+
+
+def check_negatives(n: int, alpha: float) -> None:
+    """Refuse to calibrate on too few negatives.
+
+    Raises:
+        CalibrationError: `n` is less than `alpha` needs.
+    """
+    if n < negatives_needed(alpha):
+        raise CalibrationError(
+            f"a false alarm rate of {alpha:g} needs at least {negatives_needed(alpha)} negative prompts, "
+            f"got {n}; give more, or a larger --alpha."
+        )
+
+
+def choose_edge_delta(flagging_deltas: Sequence[float], alpha: float) -> float:
+    """Return the largest edge delta (four decimals) that flags at most a share `alpha` of the negatives.
+
+    Args:
+        flagging_deltas: for each negative the least delta that flags it, or a lower bound of it that is
+            above the result.
+
+    >>> choose_edge_delta([0.1, 0.2, 0.2, 0.24], alpha=0.25)
+    0.1999
+    """
+    allowed = math.floor(alpha * len(flagging_deltas))
+    beyond = min(LARGEST_EDGE_DELTA, sorted(flagging_deltas)[allowed])
+    return (math.ceil(beyond * 10_000) - 1) / 10_000
+
+
+def choose_match_delta(nearest: Sequence[float]) -> float:
+    """Return min(0.15, the 1 % quantile of negatives' distances to their nearest training image)."""
+    if not nearest:
+        return LARGEST_MATCH_DELTA
+    quantile = float(np.quantile(np.asarray(nearest), MATCH_QUANTILE))
+    return min(LARGEST_MATCH_DELTA, math.floor(quantile * 10_000) / 10_000)
+
+
+def write_calibration(path: Path, calibration: Calibration) -> None:
+    """Write a calibration as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(asdict(calibration), indent=2) + "\n")
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Read a calibration.
+
+    Raises:
+        CalibrationError: no such file, or not one that `memex calibrate` wrote.
+    """
+    try:
+        return Calibration(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise CalibrationError(
+            f"a calibration must be a JSON file written by `memex calibrate`, got {path}: {error}."
+        ) from error
