@@ -34,6 +34,10 @@ class Matcher:
         self._index = index
         self._embedder = embedder
 
+    def training_image(self, example_id: str, height: int, width: int) -> NDArray[np.uint8]:
+        """Return a training image at (height, width), uint8 (height, width, 3)."""
+        return fit_to(self._training_set.load([example_id])[0], height, width)
+
     def distances_to(self, images: NDArray[np.uint8], example_ids: Sequence[str]) -> Nearest:
         """Return the l2 of every generation to each of these training images, brought to its size.
 
@@ -65,7 +69,7 @@ class Matcher:
         Source: Carlini et al. 2023, definition 2 (k, l, delta). Counted among its nearest K_NEIGHBORS by
         embedding, so a lower bound where more than that lie near.
         """
-        image = fit_to(self._training_set.load([example_id])[0], height, width)
+        image = self.training_image(example_id, height, width)
         near = self.distances_to_neighbors(image[None], K_NEIGHBORS)
         others = [
             distance

@@ -1,0 +1,218 @@
+"""The options of an audit: one table, read by the pytest plugin, the ini file and the command line."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from memex_audit.errors import ConfigurationError
+
+DEFAULT_MODEL = "specimen:deduplicated"
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """A named protocol: cumulative looks, clique size, and deltas where the preset fixes them."""
+
+    looks: tuple[int, ...]
+    clique_size: int
+    edge_delta: float | None = None
+    match_delta: float | None = None
+
+
+PRESETS: Mapping[str, Preset] = {
+    "default": Preset(looks=(4, 16), clique_size=4),
+    # The study fixes the match at 0.15 and publishes no edge threshold (Carlini et al. 2023).
+    "carlini-2023": Preset(looks=(500,), clique_size=10, match_delta=0.15),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every option with its default; None means that the preset, the calibration or the model decides."""
+
+    model: str = DEFAULT_MODEL
+    training_set: str | None = None
+    embedder: str = AUTO
+    duplicate_similarity: float | None = None
+    prompts: str | None = None
+    max_prompts: int = 320
+    preset: str = "default"
+    generations: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    size: tuple[int, int] | None = None
+    batch_size: int | None = None
+    device: str = AUTO
+    dtype: str = AUTO
+    seed: int = 0
+    limit: float = 0.01
+    confidence: float = 0.95
+    edge_delta: float | None = None
+    match_delta: float | None = None
+    clique_size: int | None = None
+    calibration: str | None = None
+    store: str | None = None
+    json: str | None = None
+    evidence: str = "mosaic"
+    redact: str | None = None
+    on_extracted: str = "fail"
+    inconclusive: str = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """How one setting is read and explained."""
+
+    name: str
+    parse: Callable[[str], Any]
+    help: str
+    metavar: str = "VALUE"
+
+    @property
+    def flag(self) -> str:
+        return f"--memex-{self.name.replace('_', '-')}"
+
+
+def _whole(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise ValueError("at least 1")
+    return value
+
+
+def _share(text: str) -> float:
+    if not 0 < (value := float(text)) < 1:
+        raise ValueError("between 0 and 1")
+    return value
+
+
+def _delta(text: str) -> float:
+    if not 0 < (value := float(text)) <= 1:
+        raise ValueError("in (0, 1]: distances are scaled to [0, 1]")
+    return value
+
+
+def _scale(text: str) -> float:
+    if (value := float(text)) < 0:
+        raise ValueError("0 or more")
+    return value
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.lower().partition("x")
+    return _whole(height), _whole(width or height)
+
+
+def _one_of(*names: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in names:
+            near = difflib.get_close_matches(text, names, n=1)
+            raise ValueError(f"one of {', '.join(names)}" + (f" (did you mean {near[0]}?)" if near else ""))
+        return text
+
+    return parse
+
+
+def _evidence(text: str) -> str:
+    if text != "mosaic" and not text.removeprefix("full:") != text:
+        raise ValueError("mosaic or full:FOLDER")
+    return text
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option(name="model", parse=str, metavar="MODEL",
+           help="model to audit: a diffusers folder, a hub id NAME/MODEL@REVISION, or specimen:duplicated / "
+                "specimen:deduplicated (default: the latter)"),
+    Option(name="training_set", parse=str, metavar="PATH",
+           help="its training set: an image folder with captions, or Parquet"),
+    Option(name="embedder", parse=str, metavar="NAME",
+           help="ARCH/TAG of open_clip, local-dir:FOLDER, or specimen (default: ViT-B-32/laion2b_s34b_b79k, "
+                "or the specimen's where that cannot be had)"),
+    Option(name="duplicate_similarity", parse=_delta, metavar="COSINE",
+           help="cosine from which on two training images count as near-copies (default: the embedder's own)"),
+    Option(name="prompts", parse=str, metavar="FILE",
+           help="csv, jsonl, parquet or txt file of prompts, instead of mining the training set"),
+    Option(name="max_prompts", parse=_whole, metavar="N", help="audit at most so many prompts (default: 320)"),
+    Option(name="preset", parse=_one_of(*PRESETS), metavar="NAME",
+           help=f"protocol: {', '.join(PRESETS)} (default: default)"),
+    Option(name="generations", parse=_whole, metavar="N",
+           help="generations a prompt in one look, instead of the preset's looks"),
+    Option(name="steps", parse=_whole, metavar="N", help="sampler steps (default: the model's)"),
+    Option(name="guidance", parse=_scale, metavar="SCALE", help="guidance scale (default: the model's)"),
+    Option(name="size", parse=_size, metavar="HxW", help="size of the pictures in pixels (default: the model's)"),
+    Option(name="batch_size", parse=_whole, metavar="N", help="pictures drawn at once (default: 8)"),
+    Option(name="device", parse=str, metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (default: auto)"),
+    Option(name="dtype", parse=_one_of("auto", "fp32", "fp16", "bf16"), metavar="TYPE",
+           help="auto, fp32, fp16 or bf16 (default: auto: bf16 or fp16 on cuda, else fp32)"),
+    Option(name="seed", parse=int, metavar="N", help="root seed of all pictures (default: 0)"),
+    Option(name="limit", parse=_share, metavar="RATE", help="largest extraction rate that passes (default: 0.01)"),
+    Option(name="confidence", parse=_share, metavar="SHARE", help="confidence of each bound (default: 0.95)"),
+    Option(name="edge_delta", parse=_delta, metavar="DELTA",
+           help="tile-l2 within which two generations agree (default: the calibration's)"),
+    Option(name="match_delta", parse=_delta, metavar="DELTA",
+           help="l2 within which a generation is a training image (default: the calibration's)"),
+    Option(name="clique_size", parse=_whole, metavar="N",
+           help="generations that must agree with each other (default: the calibration's or preset's)"),
+    Option(name="calibration", parse=str, metavar="FILE", help="calibration written by `memex calibrate`"),
+    Option(name="store", parse=str, metavar="FOLDER",
+           help="where generations and embeddings are kept (default: ROOTDIR/.memex)"),
+    Option(name="json", parse=str, metavar="FILE", help="write the result as JSON"),
+    Option(name="evidence", parse=_evidence, metavar="KIND",
+           help="mosaic, or full:FOLDER to write original pictures there and nowhere else (default: mosaic)"),
+    Option(name="redact", parse=_one_of("captions"), metavar="WHAT",
+           help="captions: show no prompt text in any output"),
+    Option(name="on_extracted", parse=_one_of("fail", "xfail"), metavar="POLICY",
+           help="what an extracted prompt does to its case: fail or xfail (default: fail)"),
+    Option(name="inconclusive", parse=_one_of("fail", "warn"), metavar="POLICY",
+           help="what an inconclusive case does: fail or warn (default: fail)"),
+)  # fmt: skip
+
+# What a marker may set: how a case is judged. What is drawn is one thing for the whole run.
+MARKER_ARGUMENTS = ("limit", "confidence", "on_extracted", "inconclusive")
+
+
+def read_settings(values: Mapping[str, str | None]) -> Settings:
+    """Parse option texts by name; None and missing names keep their defaults.
+
+    Raises:
+        ConfigurationError: a value cannot be used; the message names its option.
+    """
+    parsed = {}
+    for option in OPTIONS:
+        text = values.get(option.name)
+        if text is None:
+            continue
+        try:
+            parsed[option.name] = option.parse(text)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"{option.flag} must be {_expected(option, error)}, got {text!r}."
+            ) from error
+    settings = Settings(**parsed)
+    if settings.prompts and not Path(settings.prompts).is_file():
+        raise ConfigurationError(f"--memex-prompts must be a file, got {settings.prompts}; check the path.")
+    return settings
+
+
+def check_marker(arguments: Mapping[str, object]) -> None:
+    """Refuse marker arguments that do not exist or cannot be used.
+
+    Raises:
+        ConfigurationError: the message names the nearest valid argument.
+    """
+    for name, value in arguments.items():
+        if name not in MARKER_ARGUMENTS:
+            near = difflib.get_close_matches(name, MARKER_ARGUMENTS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(MARKER_ARGUMENTS)}."
+            raise ConfigurationError(f"@pytest.mark.memex takes no argument {name!r}; {hint}")
+        read_settings({name: str(value)})
+
+
+def _expected(option: Option, error: ValueError) -> str:
+    reason = str(error)
+    return "a number" if "invalid literal" in reason or "could not convert" in reason else reason
+
+
+assert {option.name for option in OPTIONS} == {field.name for field in fields(Settings)}
