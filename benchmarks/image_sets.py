@@ -43,7 +43,7 @@ def low_contrast(random: np.random.Generator, side: int) -> Images:
     """One soft composition shared by all, each with a texture of its own: distances lie around delta."""
     images, shared = np.empty((N, side, side, 3), np.uint8), 128 + 12 * picture(random, side)
     for i in range(N):
-        images[i] = np.clip(shared + random.uniform(6, 12) * picture(random, side), 0, 255)
+        images[i] = np.clip(shared + random.uniform(12, 18) * picture(random, side), 0, 255)
     return images
 
 

@@ -1,7 +1,8 @@
 """The order of the stages: prompts -> generations -> cliques -> matches -> findings -> rate."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,11 +58,22 @@ class _Look:
     own: Nearest
 
 
+# Opened around a batch with the number of pictures it may draw; what it gives hears how many just were.
+Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
+
+
+@contextmanager
+def no_progress(_: int) -> Iterator[Callable[[int], None]]:
+    """Show nothing."""
+    yield lambda _: None
+
+
 class Audit:
     """Audits prompts of one model; draws what the store lacks, and judges what it holds.
 
     `generator` is called when a picture is missing, never before. `matcher` is None where there is no
-    training set to look in: then a flagged prompt counts as extracted in the rate.
+    training set to look in: then a flagged prompt counts as extracted in the rate. `first`: ids of
+    prompts that are planned into batches of their own before the others (those a run selected).
     """
 
     def __init__(
@@ -74,7 +86,8 @@ class Audit:
         evaluations_per_image: Callable[[], int],
         matcher: Matcher | None,
         batch_size: int,
-        progress: Callable[[int], None] = lambda _: None,
+        first: Sequence[str] = (),
+        progress: Progress = no_progress,
     ) -> None:
         self.prompts = prompts
         self.protocol = protocol
@@ -85,12 +98,10 @@ class Audit:
         self._batch_size = batch_size
         self._progress = progress
         self._findings: dict[str, Finding] = {}
-        self._batches = _plan_batches(prompts.prompts, max(1, batch_size // protocol.looks[0]))
-
-    @property
-    def generations_at_least(self) -> int:
-        """How many pictures the first look of the whole audit takes."""
-        return len(self.prompts.prompts) * self.protocol.looks[0]
+        size = max(1, batch_size // protocol.looks[0])
+        chosen = set(first)
+        self._batches = _plan_batches([p for p in prompts.prompts if p.prompt_id in chosen], size)
+        self._batches |= _plan_batches([p for p in prompts.prompts if p.prompt_id not in chosen], size)
 
     def finding(self, prompt: AuditPrompt) -> Finding:
         """Return the finding of a prompt; its whole batch is drawn and judged on first access."""
@@ -127,14 +138,17 @@ class Audit:
     def _audit_batch(self, batch: Sequence[AuditPrompt]) -> None:
         going_on = list(batch)
         for n in self.protocol.looks:
-            texts = [prompt.text for prompt in going_on]
-            fill(
-                self._store, self._generator, texts, n, batch_size=self._batch_size, progress=self._progress
-            )
+            if not going_on:
+                return
+            self._draw([prompt.text for prompt in going_on], n)
             looks = {prompt.prompt_id: self._look(prompt, n) for prompt in going_on}
             stopped, going_on = self._split(going_on, looks, last=n == self.protocol.looks[-1])
             for prompt in stopped:
                 self._findings[prompt.prompt_id] = self._judge(prompt, looks[prompt.prompt_id])
+
+    def _draw(self, texts: Sequence[str], n: int) -> None:
+        with self._progress(len(texts) * n) as advance:
+            fill(self._store, self._generator, texts, n, batch_size=self._batch_size, progress=advance)
 
     def _split(
         self, prompts: Sequence[AuditPrompt], looks: dict[str, _Look], *, last: bool

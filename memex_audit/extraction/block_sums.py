@@ -143,5 +143,5 @@ def _window_bounds(
     norms = (1 - SLACK) * squared.diagonal()
     squared *= -2
     squared += norms[:, None] + norms
-    n_values = 3 * float(area.sum())
-    return np.sqrt(np.maximum(squared, 0) / (255**2 * n_values))
+    squared /= 255**2 * 3 * area.sum()
+    return np.sqrt(np.maximum(squared, 0, out=squared), out=squared)

@@ -133,7 +133,8 @@ def tile_l2_between(a: "Pixels", b: "Pixels") -> float:
     _check_one_shape(a, b)
     squared = (a.astype(np.int64) - b) ** 2
     tiles = [squared[window] for window in tile_windows(*a.shape[:2])]
-    return max(float(_root_mean_square(tile.sum(), tile.size)) for tile in tiles)
+    sums, sizes = np.array([(tile.sum(), tile.size) for tile in tiles]).T
+    return float(_root_mean_square(sums.astype(np.float64), sizes).max())
 
 
 def near_duplicate_graph(
@@ -213,13 +214,18 @@ def _window_l2(pixels: "Pixels", rows: "NDArray[np.intp]") -> "NDArray[np.float6
         strip = values[:, start : start + STRIP].astype(np.float32)
         strip -= 128
         gram += strip @ strip.T
-    norms = gram.diagonal()
-    return _root_mean_square(norms[:, None] + norms - 2 * gram, values.shape[1])
+    norms = gram.diagonal().copy()
+    gram *= -2
+    gram += norms[:, None] + norms
+    return _root_mean_square(gram, values.shape[1])
 
 
-def _root_mean_square(squared: "NDArray[np.float64]", n_values: int) -> "NDArray[np.float64]":
+def _root_mean_square(
+    squared: "NDArray[np.float64]", n_values: "int | NDArray[np.intp]"
+) -> "NDArray[np.float64]":
     """Scale sums of squares of bytes; the one place, so that equal sums give equal distances."""
-    return np.sqrt(squared / (255.0**2 * n_values))
+    mean = squared / (255.0**2 * n_values)
+    return np.sqrt(mean, out=mean)
 
 
 def _connected_groups(graph: "NDArray[np.bool_]") -> "Iterator[NDArray[np.intp]]":

@@ -31,13 +31,19 @@ from memex_audit.specimen.embedder_evaluation import (
     read_examples,
     write_readme,
 )
-from memex_audit.specimen.embedder_images import SIZE, random_near_duplicate, scene_crops, to_array
+from memex_audit.specimen.embedder_images import (
+    SIZE,
+    look_alike,
+    random_near_duplicate,
+    scene_crops,
+    to_array,
+)
 from memex_audit.specimen.text import POSITIONS, VOCABULARY, train_tokenizer
 
 MEAN, STD = 0.5, 0.25
 TEMPERATURE = 0.07
 CAPTION_WEIGHT = 0.05
-CONCEPTS, ROWS_PER_CONCEPT, SCENES = 16, 6, 24
+CONCEPTS, ROWS_PER_CONCEPT, SCENES, LOOK_ALIKES = 16, 5, 16, 48
 STEPS = 2000
 SEED = 2023
 
@@ -114,17 +120,19 @@ class _Batches:
         random = self._random
         concepts = random.choice(len(self._concepts), CONCEPTS, replace=False)
         groups = [random.permutation(self._concepts[concept])[:ROWS_PER_CONCEPT] for concept in concepts]
-        images = np.concatenate(
-            [self._images[np.concatenate(groups)], scene_crops(random, self._images, SCENES)]
-        )
-        first = np.stack([image if random.random() < 0.5 else self._change(image) for image in images])
-        second = np.stack([self._change(image) for image in images])
+        rows = self._images[np.concatenate(groups)]
+        images = np.concatenate([rows, scene_crops(random, self._images, SCENES)])
+        models = images[random.choice(len(images), LOOK_ALIKES, replace=False)]
+        images = np.concatenate([images, [look_alike(model, random) for model in models]])
+        # Only one view is shifted: two shifts in opposite directions would be two pixels.
+        first = np.stack([self._change(image, 0) if random.random() < 0.5 else image for image in images])
+        second = np.stack([self._change(image, 0.8) for image in images])
         starts = np.cumsum([0, *(len(group) for group in groups[:-1])])
-        rows = np.array([group[0] for group in groups])
-        return _Batch(first=normalize(first), second=normalize(second), named=starts, rows=rows)
+        named_rows = np.array([group[0] for group in groups])
+        return _Batch(first=normalize(first), second=normalize(second), named=starts, rows=named_rows)
 
-    def _change(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return to_array(random_near_duplicate(Image.fromarray(image), self._random))
+    def _change(self, image: NDArray[np.uint8], shift: float) -> NDArray[np.uint8]:
+        return to_array(random_near_duplicate(Image.fromarray(image), self._random, shift=shift))
 
 
 def normalize(images: NDArray[np.uint8]) -> Tensor:

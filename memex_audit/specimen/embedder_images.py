@@ -14,6 +14,7 @@ from PIL import Image
 SIZE = 32
 CROPS_PER_SCENE = 4
 MAX_SHAPES = 5
+LEAST_CHANGE = 18.0
 
 
 def jpeg(image: Image.Image, random: np.random.Generator) -> Image.Image:
@@ -58,11 +59,11 @@ KINDS: dict[str, Callable[[Image.Image, np.random.Generator], Image.Image]] = {
 }
 
 
-def random_near_duplicate(image: Image.Image, random: np.random.Generator) -> Image.Image:
-    """Change a training image in up to four ways at once."""
+def random_near_duplicate(image: Image.Image, random: np.random.Generator, *, shift: float) -> Image.Image:
+    """Change a training image in up to four ways at once; `shift` is the probability of a shift."""
     if random.random() < 0.2:
         image = rescaled(image, random)
-    if random.random() < 0.8:  # the hardest of them
+    if random.random() < shift:
         image = shifted(image, random)
     if random.random() < 0.5:
         image = resized(image, random)
@@ -92,6 +93,24 @@ def scene_crops(random: np.random.Generator, pictures: NDArray[np.uint8], n: int
                 top, left = (int(random.integers(16 * side, 17 + 16 * side)) for side in (row, column))
                 crops.append(canvas[top : top + SIZE, left : left + SIZE])
     return np.stack(crops)
+
+
+def look_alike(image: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
+    """Make a different image that is hard to tell from `image`: moved, enlarged, or partly recoloured.
+
+    It differs by at least LEAST_CHANGE (root mean square, of 255), so that it is no near-duplicate.
+    """
+    while True:
+        if random.random() < 0.4:
+            changed = _moved(image, random)
+        else:
+            cover = _shape(random, SIZE)
+            cover = (cover if random.random() < 0.4 else 1 - cover)[..., None] * random.uniform(0.2, 0.8)
+            changed = _to_bytes(image + cover * (random.uniform(0, 255, size=3) - image))
+        if np.square(changed.astype(np.float64) - image).mean() >= LEAST_CHANGE**2:
+            return changed
+        if image.std(axis=(0, 1)).max() < LEAST_CHANGE:  # moving a plain image changes nothing
+            return np.asarray(255 - image)
 
 
 def to_array(image: Image.Image) -> NDArray[np.uint8]:
@@ -137,6 +156,19 @@ def _shape(random: np.random.Generator, side: int) -> NDArray[np.float64]:
     softness = random.uniform(0.5, 3) / min(height, width)
     cover: NDArray[np.float64] = np.clip((1 - outside) / softness + 0.5, 0, 1)
     return cover
+
+
+def _moved(image: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
+    """Move by three to six pixels, or enlarge by a tenth to a third."""
+    if random.random() < 0.5:
+        inset = random.uniform(0.05, 0.13, size=2) * SIZE
+        box = (inset[0], inset[1], SIZE - inset[0], SIZE - inset[1])
+        enlarged = Image.fromarray(image).resize((SIZE, SIZE), Image.Resampling.BICUBIC, box=box)
+        return np.asarray(enlarged)
+    angle, distance = random.uniform(0, 2 * np.pi), random.uniform(3, 6)
+    down, right = round(distance * np.sin(angle)), round(distance * np.cos(angle))
+    padded = np.pad(image, ((6, 6), (6, 6), (0, 0)), mode="edge")
+    return padded[6 - down : 6 - down + SIZE, 6 - right : 6 - right + SIZE]
 
 
 def _collage(random: np.random.Generator, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,0 +1,358 @@
+"""Lay out what an audit needs, from its settings: model, training set, calibration, store.
+
+Everything is made when first asked for, and once. The plugin and the command line work on this.
+"""
+
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from memex_audit import specimen
+from memex_audit.config import AUTO, PRESETS, Settings
+from memex_audit.errors import CalibrationError, ConfigurationError, EmbedderError
+from memex_audit.protocols import Embedder, Generator, Index, TrainingSet
+from memex_audit.records import Calibration, PromptSet, Protocol, Provenance
+
+if TYPE_CHECKING:
+    from memex_audit.audit import Audit, Progress
+    from memex_audit.extraction.matching import Matcher
+    from memex_audit.generation.model_folder import SamplerSettings
+    from memex_audit.generation.store import UnitStore
+    from memex_audit.training_set import MinedSet
+
+STORE_FOLDER = ".memex"
+CALIBRATION_FILE = "memex-calibration.json"
+DEFAULT_BATCH_SIZE = 8
+# Thresholds of a model that was never calibrated; docs/decisions/004 says where they come from.
+DEFAULT_EDGE_DELTA = 0.10
+DEFAULT_MATCH_DELTA = 0.10
+MiningProgress = Callable[[int, int | None], None]
+
+
+class Workbench:
+    """The parts of one audit. `loaders` may replace how generator, embedder and index are made."""
+
+    def __init__(self, settings: Settings, rootdir: Path, *, mining_progress: MiningProgress | None = None):
+        self.settings = settings
+        self.rootdir = rootdir
+        self.notes: list[str] = []
+        self.started = datetime.now(UTC).isoformat(timespec="seconds")
+        self.load_pipeline: Callable[[], Any] = self._load_pipeline
+        self.load_generator: Callable[[], Generator] = self._load_generator
+        self.load_embedder: Callable[[], Embedder] = self._load_embedder
+        self.load_index: Callable[[], Index] = self._load_index
+        self._mining_progress = mining_progress
+
+    # -- store and model
+
+    @cached_property
+    def store_folder(self) -> Path:
+        """The store: --memex-store, or .memex below the root folder."""
+        from memex_audit.generation.store import open_store_folder
+
+        given = self.settings.store
+        return open_store_folder(self._path(given) if given else self.rootdir / STORE_FOLDER)
+
+    @cached_property
+    def model_folder(self) -> Path:
+        """The folder of the model's pipeline, fetched if it is a hub id."""
+        from memex_audit.generation.model_folder import check_model_folder, fetch_model, looks_like_hub_id
+
+        spec = self.settings.model
+        if spec.startswith(specimen.PREFIX):
+            return specimen.twin_folder(spec)
+        if looks_like_hub_id(spec) and not self._path(spec).exists():
+            return fetch_model(spec)
+        return check_model_folder(self._path(spec))
+
+    @cached_property
+    def sampler(self) -> "SamplerSettings":
+        """Sampler settings: options over the model's memex.toml over the pipeline's defaults."""
+        from memex_audit.generation.model_folder import SamplerSettings, read_sampler_settings
+
+        beside, chosen = read_sampler_settings(self.model_folder), self.settings
+        return SamplerSettings(
+            steps=chosen.steps or beside.steps,
+            guidance=beside.guidance if chosen.guidance is None else chosen.guidance,
+            size=chosen.size or beside.size,
+            batch_size=chosen.batch_size or beside.batch_size or DEFAULT_BATCH_SIZE,
+        )
+
+    @cached_property
+    def generator(self) -> Generator:
+        """The generator that draws."""
+        return self.load_generator()
+
+    def _load_pipeline(self) -> Any:
+        from memex_audit.generation.diffusers_pipeline import load_pipeline
+
+        return load_pipeline(self.model_folder, device=self.settings.device, dtype=self.settings.dtype)
+
+    def _load_generator(self) -> Generator:
+        from memex_audit.generation.diffusers_pipeline import DiffusersGenerator
+        from memex_audit.generation.fingerprints import model_fingerprint
+
+        fingerprint = model_fingerprint(self.model_folder, self.store_folder / "fingerprints.json")
+        return DiffusersGenerator(self.load_pipeline(), fingerprint=fingerprint, sampler=self.sampler)
+
+    @cached_property
+    def settings_digest(self) -> str:
+        """Digest of all that changes a picture but weights and prompt."""
+        from memex_audit.generation.fingerprints import settings_digest
+
+        return settings_digest({**self.generator.settings, "root_seed": self.settings.seed})
+
+    @cached_property
+    def unit_store(self) -> "UnitStore":
+        """Where this model's pictures are kept."""
+        from memex_audit.extraction.block_sums import block_sums
+        from memex_audit.generation.store import UnitStore
+
+        return UnitStore(
+            self.store_folder,
+            fingerprint=self.generator.fingerprint,
+            digest=self.settings_digest,
+            root_seed=self.settings.seed,
+            summarize=lambda pixels: block_sums(pixels[None]).sums[0],
+        )
+
+    # -- training set and prompts
+
+    @cached_property
+    def training_set(self) -> TrainingSet | None:
+        """The training set; the specimen brings its own."""
+        from memex_audit.training_set import open_training_set
+
+        location = self.settings.training_set
+        if location is None and self.settings.model.startswith(specimen.PREFIX):
+            return open_training_set(specimen.TRAINING_SET)
+        return open_training_set(self._path(location)) if location else None
+
+    @cached_property
+    def embedder_spec(self) -> str:
+        """Which embedder: for "auto" the specimen's for its own set, else open_clip's ViT-B-32."""
+        from memex_audit.training_set.embedding import DEFAULT_EMBEDDER
+
+        chosen = self.settings.embedder
+        if chosen == AUTO:
+            own = self.training_set is not None and self.training_set.location == str(specimen.TRAINING_SET)
+            return specimen.EMBEDDER if own else DEFAULT_EMBEDDER
+        return specimen.EMBEDDER if chosen == "specimen" else chosen
+
+    @cached_property
+    def mined(self) -> "MinedSet | None":
+        """The mined training set, from the cache if it was mined before."""
+        if self.training_set is None:
+            return None
+        try:
+            return self._mine(self.settings.max_prompts)
+        except EmbedderError as error:
+            if self.settings.embedder != AUTO or self.embedder_spec == specimen.EMBEDDER:
+                raise
+            self.notes.append(
+                f"near-copies were found with the specimen's small embedder: {error} Copies that differ by "
+                "more than compression, a pixel of shift or a few per cent of scale may be missed."
+            )
+            self.embedder_spec = specimen.EMBEDDER
+            return self._mine(self.settings.max_prompts)
+
+    def _mine(self, max_prompts: int) -> "MinedSet":
+        from memex_audit.training_set import embedder_name, mine
+
+        assert self.training_set is not None
+        return mine(
+            self.training_set,
+            self.load_embedder,
+            embedder_name=embedder_name(self.embedder_spec),
+            cache=self.store_folder / "embeddings",
+            max_prompts=max_prompts,
+            seed=self.settings.seed,
+            similarity=self.settings.duplicate_similarity,
+            progress=self._mining_progress,
+        )
+
+    @cached_property
+    def prompts(self) -> PromptSet:
+        """The prompts to audit: a file's, or the most duplicated of the training set."""
+        from memex_audit.training_set import read_prompt_file
+
+        if self.settings.prompts is None:
+            if self.mined is None:
+                raise ConfigurationError(
+                    "an audit needs prompts: give the model's training set with --memex-training-set PATH, "
+                    "or a file with --memex-prompts FILE."
+                )
+            return self.mined.prompts
+        listed = read_prompt_file(self._path(self.settings.prompts))
+        listed = replace(listed, prompts=listed.prompts[: self.settings.max_prompts])
+        return self._tie_to_training_set(listed) if self.mined else listed
+
+    def _tie_to_training_set(self, listed: PromptSet) -> PromptSet:
+        """Give listed prompts the training images that stand under the same caption."""
+        everything = self._mine(2**31 - 1).prompts
+        known = {prompt.prompt_id: prompt for prompt in everything.prompts}
+        tied = tuple(
+            prompt if prompt.example_ids else known.get(prompt.prompt_id, prompt) for prompt in listed.prompts
+        )
+        return replace(
+            listed,
+            prompts=tied,
+            n_examples=everything.n_examples,
+            duplicated_share=everything.duplicated_share,
+        )
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The embedder of the training index."""
+        return self.load_embedder()
+
+    @cached_property
+    def index(self) -> Index:
+        """The index over the training set."""
+        return self.load_index()
+
+    def _load_embedder(self) -> Embedder:
+        from memex_audit.training_set import load_embedder
+
+        return load_embedder(self.embedder_spec, device="cpu")
+
+    def _load_index(self) -> Index:
+        if self.mined is None:
+            raise ConfigurationError("an index needs a training set: give one with --memex-training-set PATH.")
+        return self.mined.load_index()
+
+    @cached_property
+    def matcher(self) -> "Matcher | None":
+        """Looks pictures up in the training set; None without one."""
+        from memex_audit.extraction.matching import Matcher
+
+        if self.training_set is None:
+            return None
+        return Matcher(self.training_set, lambda: self.index, lambda: self.embedder)
+
+    # -- thresholds and the audit
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """Thresholds: given by options, else of a calibration of this model, else the shipped default."""
+        found = self._find_calibration()
+        chosen = self.settings
+        given = {
+            name: value
+            for name in ("edge_delta", "match_delta", "clique_size")
+            if (value := getattr(chosen, name)) is not None
+        }
+        return replace(found, source="given", **given) if given else found
+
+    def _find_calibration(self) -> Calibration:
+        from memex_audit.extraction.calibration import read_calibration
+
+        given = self.settings.calibration
+        if given:
+            calibration = read_calibration(self._path(given))
+            if not self._fits(calibration):
+                raise CalibrationError(
+                    f"{given} was made for another model, other sampler settings or another protocol; run "
+                    "`memex calibrate` for this one."
+                )
+            return calibration
+        for path in self.calibration_places():
+            if path.is_file() and self._fits(calibration := read_calibration(path)):
+                return calibration
+        preset = PRESETS[self.settings.preset]
+        return Calibration(
+            source="default",
+            edge_delta=preset.edge_delta or DEFAULT_EDGE_DELTA,
+            match_delta=preset.match_delta or DEFAULT_MATCH_DELTA,
+            clique_size=preset.clique_size,
+            protocol=self.settings.preset,
+        )
+
+    def calibration_places(self) -> tuple[Path, ...]:
+        """Where a calibration of this model is looked for; the last is where one is written."""
+        own = self.store_folder / "calibrations" / f"{self.generator.fingerprint[:32]}-{self.settings_key}.json"
+        return (self.model_folder / CALIBRATION_FILE, own) if self._has_folder else (own,)
+
+    @property
+    def _has_folder(self) -> bool:
+        # A user's own generator has no folder to look in.
+        return self.load_generator == self._load_generator
+
+    @property
+    def settings_key(self) -> str:
+        """Digest of the sampler settings without the seed: thresholds hold for every seed."""
+        from memex_audit.generation.fingerprints import settings_digest
+
+        return settings_digest(dict(self.generator.settings))
+
+    def _fits(self, calibration: Calibration) -> bool:
+        return (
+            calibration.model_fingerprint == self.generator.fingerprint
+            and calibration.settings_digest == self.settings_key
+            and calibration.protocol == self.settings.preset
+        )
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """How a prompt is decided here."""
+        looks = PRESETS[self.settings.preset].looks
+        if self.settings.generations:
+            looks = (self.settings.generations,)
+        calibration = self.calibration
+        if calibration.clique_size > looks[-1]:
+            raise ConfigurationError(
+                f"the clique size must not exceed the generations a prompt, got {calibration.clique_size} of "
+                f"{looks[-1]}; give --memex-clique-size."
+            )
+        return Protocol(
+            name=self.settings.preset,
+            looks=looks,
+            clique_size=calibration.clique_size,
+            edge_delta=calibration.edge_delta,
+            match_delta=calibration.match_delta,
+        )
+
+    def audit(
+        self, prompts: PromptSet, *, first: tuple[str, ...] = (), progress: "Progress | None" = None
+    ) -> "Audit":
+        """Return the audit of these prompts on this bench."""
+        from memex_audit.audit import Audit, no_progress
+
+        return Audit(
+            prompts=prompts,
+            protocol=self.protocol,
+            store=self.unit_store,
+            generator=lambda: self.generator,
+            evaluations_per_image=lambda: self.generator.evaluations_per_image,
+            matcher=self.matcher,
+            batch_size=self.sampler.batch_size or DEFAULT_BATCH_SIZE,
+            first=first,
+            progress=progress or no_progress,
+        )
+
+    def provenance(self) -> Provenance:
+        """Return where this run's result comes from."""
+        mined = self.mined
+        return Provenance(
+            memex_version=importlib.metadata.version("memex-audit"),
+            started=self.started,
+            model=self.settings.model,
+            model_fingerprint=self.generator.fingerprint,
+            settings=dict(self.generator.settings),
+            settings_digest=self.settings_digest,
+            training_set=self.training_set.location if self.training_set else None,
+            training_set_fingerprint=mined.content_fingerprint if mined else None,
+            embedder=mined.embedder_name if mined else None,
+            device=str(getattr(self.generator, "device", "unknown")),
+            seed=self.settings.seed,
+            versions={name: importlib.metadata.version(name) for name in ("torch", "diffusers", "numpy", "pytest")},
+            store=str(self.store_folder),
+        )
+
+    def _path(self, text: str) -> Path:
+        path = Path(text).expanduser()
+        return path if path.is_absolute() else Path.cwd() / path

@@ -1,0 +1,157 @@
+import re
+
+import numpy as np
+import pytest
+
+from memex_audit.errors import TrainingSetError
+from memex_audit.training_set import open_training_set
+
+
+def read(root):
+    """Return captions by id, and the reasons by what was set aside."""
+    training_set = open_training_set(root)
+    captions = {example.id: example.caption for example in training_set.examples()}
+    return captions, {item.what: item.reason for item in training_set.set_aside}
+
+
+def test_text_files_beside_the_pictures_are_their_captions(folder):
+    captions, set_aside = read(
+        folder({"b/y.JPG": 1, "b/y.txt": " a dog\n", "a.webp": 2, "a.txt": "\ufeffa cat"})
+    )
+    assert list(captions.items()) == [("a.webp", "a cat"), ("b/y.JPG", "a dog")]
+    assert set_aside == {}
+
+
+@pytest.mark.parametrize("column", ["text", "caption"])
+def test_metadata_files_name_pictures_relative_to_themselves(folder, column):
+    root = folder(
+        {
+            "x.png": 1,
+            "train/y.png": 2,
+            "metadata.csv": f'file_name,{column}\nx.png,"a cat, sitting"\n',
+            "train/metadata.jsonl": f'\n{{"file_name": "y.png", "{column}": "a dog"}}\n',
+        }
+    )
+    assert read(root) == ({"train/y.png": "a dog", "x.png": "a cat, sitting"}, {})
+
+
+def test_a_picture_with_several_captions_is_several_examples(folder, picture):
+    root = folder({"x.png": 1, "metadata.csv": "file_name,text\nx.png,a cat\nx.png,an animal\n"})
+    assert read(root)[0] == {"x.png": "a cat", "x.png#2": "an animal"}
+    first, second = open_training_set(root).load(["x.png", "x.png#2"])
+    np.testing.assert_array_equal(first, picture(1))
+    np.testing.assert_array_equal(second, picture(1))
+
+
+def test_every_unusable_sidecar_or_picture_is_counted_and_loses_nothing_else(folder):
+    captions, set_aside = read(
+        folder(
+            {
+                "good.png": 1,
+                "good.txt": "a cat",
+                "alone.png": 2,
+                "orphan.txt": "a dog",
+                "blank.png": 3,
+                "blank.txt": " \n",
+                "latin.png": 4,
+                "latin.txt": "caf\xe9".encode("latin-1"),
+                "empty.png": "",
+                "empty.txt": "nothing",
+                "broken.png": "<html>",
+                "broken.txt": "a page",
+            }
+        )
+    )
+    assert captions == {"good.png": "a cat"}
+    assert set_aside == {
+        "alone.png": "picture without a caption: no alone.txt",
+        "orphan.txt": "caption without a picture",
+        "blank.txt": "empty caption",
+        "latin.txt": "caption cannot be read: not UTF-8",
+        "empty.png": "empty file",
+        "broken.png": "no known image format",
+    }
+
+
+def test_every_unusable_line_of_a_metadata_file_is_counted(folder):
+    lines = ["file_name,text", "a.png,a cat, sitting", "b.png,", "../c.png,a dog", "d.png", "e.png,a bird"]
+    captions, set_aside = read(folder({"metadata.csv": "\n".join(lines), "a.png": 1, "b.png": 2, "e.png": 3}))
+    assert captions == {"e.png": "a bird"}
+    assert set_aside == {
+        "metadata.csv line 2": "more fields than columns; quote a text that holds a comma",
+        "metadata.csv line 3": "empty caption of b.png",
+        "metadata.csv line 4": "caption without a picture: ../c.png is no bmp, jpeg, jpg, png, webp here",
+        "metadata.csv line 5": "fewer fields than columns",
+        "a.png": "picture without a caption: no metadata file names it",
+        "b.png": "picture without a caption: no metadata file names it",
+    }
+
+
+def test_every_unusable_line_of_a_jsonl_file_is_counted(folder):
+    lines = [
+        b"{",
+        b"[1]",
+        b'{"file_name": "a.png"}',
+        b'{"file_name": "a.png", "text": 3}',
+        b'{"file_name": "a.png", "text": "caf\xe9"}',
+        b'{"file_name": "a.png", "text": "a cat"}',
+    ]
+    captions, set_aside = read(folder({"metadata.jsonl": b"\n".join(lines), "a.png": 1}))
+    assert captions == {"a.png": "a cat"}
+    assert list(set_aside) == [f"metadata.jsonl line {number}" for number in range(1, 6)]
+    no_json, no_object, no_text, no_string, no_utf8 = set_aside.values()
+    assert no_json.startswith("no JSON: Expecting")
+    assert no_object == "no JSON object, but list"
+    assert no_text == "no text or caption"
+    assert no_string == "file_name and text must be strings, got 'a.png' and 3"
+    assert no_utf8 == "not UTF-8"
+
+
+def test_a_readme_is_no_caption_where_there_is_a_metadata_file(folder):
+    root = folder({"metadata.csv": "file_name,text\na.png,a cat\n", "a.png": 1, "README.txt": "about"})
+    assert read(root) == ({"a.png": "a cat"}, {})
+
+
+def test_pictures_without_any_caption_source_are_an_error(folder):
+    with pytest.raises(
+        TrainingSetError, match=r"set must hold a caption for each picture, got pictures only; put a metadata.csv"
+    ):
+        open_training_set(folder({"a.png": 1}))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ("name,text\n", "must have a column file_name, got columns name, text; name it in the first line"),
+        ("file_name\n", "must have a column text or caption, got columns file_name"),
+        ("", "must have a column file_name, got columns none"),
+        ('file_name,text\na.png,"a cat\n', "line 2 must be CSV, got: unexpected end of data; quote"),
+        (b"file_name,text\na.png,caf\xe9\n", "must be UTF-8, got other bytes after line "),
+    ],
+)
+def test_a_metadata_file_that_cannot_be_understood_is_an_error(folder, metadata, message):
+    training_set = open_training_set(folder({"metadata.csv": metadata, "a.png": 1}))
+    with pytest.raises(TrainingSetError, match=re.escape("metadata.csv ") + message):
+        list(training_set.examples())
+
+
+def test_an_unknown_id_and_a_picture_gone_bad_are_named(folder):
+    root = folder({"a.png": 1, "a.txt": "a cat"})
+    training_set = open_training_set(root)
+    with pytest.raises(TrainingSetError, match=r"must be one of .*set, got 'b.png'; mine the set again"):
+        training_set.load(["b.png"])
+    (root / "a.png").write_bytes(b"")
+    with pytest.raises(TrainingSetError, match=r"a\.png must be a picture, got: empty file; mine the set again"):
+        training_set.load(["a.png"])
+    (root / "a.png").unlink()
+    with pytest.raises(TrainingSetError, match=r"a\.png must be a picture, got: cannot be read: No such file"):
+        training_set.load(["a.png"])
+
+
+def test_what_was_set_aside_is_that_of_the_last_full_pass(folder):
+    training_set = open_training_set(folder({"a.png": "", "a.txt": "x", "b.png": 1, "b.txt": "y"}))
+    next(iter(training_set.examples()))
+    assert training_set.set_aside == ()
+    list(training_set.examples())
+    list(training_set.examples())
+    assert [item.what for item in training_set.set_aside] == ["a.png"]

@@ -1,0 +1,100 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from memex_audit.training_set.pixels import decode_picture
+
+
+def encode(image, kind="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def test_rgb_pixels_come_back_exactly_and_may_be_written_to(picture, png):
+    pixels = decode_picture(png(picture(0)))
+    assert pixels.dtype == np.uint8
+    np.testing.assert_array_equal(pixels, picture(0))
+    pixels[0, 0, 0] = 7
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "expected"),
+    [
+        ("L", 40, (40, 40, 40)),
+        ("1", 1, (255, 255, 255)),
+        ("LA", (40, 255), (40, 40, 40)),
+        ("RGBA", (10, 20, 30, 255), (10, 20, 30)),
+        ("RGBA", (10, 20, 30, 0), (255, 255, 255)),
+    ],
+)
+def test_every_mode_becomes_rgb_and_transparency_white(mode, value, expected):
+    pixels = decode_picture(encode(Image.new(mode, (3, 2), value)))
+    assert pixels.shape == (2, 3, 3)
+    assert (pixels == expected).all()
+
+
+def test_half_transparent_black_on_white_is_grey():
+    # 255 * (1 - 128 / 255) = 127
+    pixels = decode_picture(encode(Image.new("RGBA", (1, 1), (0, 0, 0, 128))))
+    assert pixels.tolist() == [[[127, 127, 127]]]
+
+
+def test_a_palette_is_looked_up_and_its_transparent_colour_is_white():
+    image = Image.new("P", (2, 1))
+    image.putpalette([9, 8, 7, 200, 100, 50])
+    image.putpixel((1, 0), 1)
+    assert decode_picture(encode(image)).tolist() == [[[9, 8, 7], [200, 100, 50]]]
+    assert decode_picture(encode(image, transparency=0)).tolist() == [[[255, 255, 255], [200, 100, 50]]]
+
+
+def test_cmyk_becomes_rgb():
+    pixels = decode_picture(encode(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100))
+    assert np.abs(pixels.astype(int) - (255, 0, 0)).max() <= 2
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped():
+    grey = np.array([[0, 128, 257, 32896, 65535]], dtype=np.uint16)
+    pixels = decode_picture(encode(Image.fromarray(grey)))
+    # 257 = 65535 / 255; 128 lies just below half a step.
+    assert pixels[0, :, 0].tolist() == [0, 0, 1, 128, 255]
+
+
+def test_exif_orientation_is_applied():
+    image = Image.new("RGB", (2, 1), (0, 0, 0))
+    image.putpixel((1, 0), (255, 255, 255))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to view
+    pixels = decode_picture(encode(image, exif=exif))
+    assert pixels[:, :, 0].tolist() == [[0], [255]]
+
+
+def test_an_animation_gives_its_first_frame(picture):
+    frames = [Image.fromarray(picture(i)) for i in range(3)]
+    data = encode(frames[0], save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(decode_picture(data), picture(0))
+
+
+def test_no_bytes_are_an_empty_file():
+    with pytest.raises(ValueError, match=r"^empty file$"):
+        decode_picture(b"")
+
+
+def test_other_bytes_are_no_known_format():
+    with pytest.raises(ValueError, match=r"^no known image format$"):
+        decode_picture(b"<html>not found</html>")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP"])
+def test_a_picture_cut_short_says_so_in_one_line(picture, png, kind):
+    data = png(picture(0).repeat(16, axis=0).repeat(16, axis=1), kind)
+    with pytest.raises(ValueError, match=r"^cannot be decoded: [^\n]+$|^no known image format$"):
+        decode_picture(data[: len(data) // 2])
+
+
+def test_a_picture_of_absurd_size_is_refused_before_it_fills_the_memory():
+    bomb = encode(Image.new("1", (20_000, 20_000)))
+    with pytest.raises(ValueError, match="cannot be decoded: Image size .* exceeds limit"):
+        decode_picture(bomb)
