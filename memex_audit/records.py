@@ -8,8 +8,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -254,18 +252,21 @@ class Provenance:
     device: str
     seed: int
     versions: dict[str, str]
-    store: "Path | str"
+    store: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditResult:
-    """Everything a report may show; made once at the end of a run."""
+    """Everything a report may show; made once at the end of a run.
+
+    `rate`, `calibration` and `provenance` are None where no case came far enough to know them.
+    """
 
     verdict: RunVerdict
     rate: Rate | None
-    calibration: Calibration
+    calibration: Calibration | None
     findings: tuple[Finding, ...]
     set_aside: tuple[SetAside, ...]
     controls: tuple[ControlResult, ...]
-    provenance: Provenance
+    provenance: Provenance | None
     notes: tuple[str, ...] = field(default=())

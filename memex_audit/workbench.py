@@ -34,18 +34,17 @@ MiningProgress = Callable[[int, int | None], None]
 
 
 class Workbench:
-    """The parts of one audit. `loaders` may replace how generator, embedder and index are made."""
+    """The parts of one audit. What `load_generator`, `load_embedder` and `load_index` name may be replaced."""
 
-    def __init__(self, settings: Settings, rootdir: Path, *, mining_progress: MiningProgress | None = None):
+    def __init__(self, settings: Settings, rootdir: Path) -> None:
         self.settings = settings
         self.rootdir = rootdir
         self.notes: list[str] = []
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
-        self.load_pipeline: Callable[[], Any] = self._load_pipeline
-        self.load_generator: Callable[[], Generator] = self._load_generator
-        self.load_embedder: Callable[[], Embedder] = self._load_embedder
-        self.load_index: Callable[[], Index] = self._load_index
-        self._mining_progress = mining_progress
+        self.load_generator: Callable[[], Generator] = lambda: self.open_generator(self.open_pipeline)
+        self.load_embedder: Callable[[], Embedder] = self.open_embedder
+        self.load_index: Callable[[], Index] = self.open_index
+        self.mining_progress: MiningProgress | None = None
 
     # -- store and model
 
@@ -87,17 +86,19 @@ class Workbench:
         """The generator that draws."""
         return self.load_generator()
 
-    def _load_pipeline(self) -> Any:
+    def open_pipeline(self) -> Any:
+        """Load the model's pipeline."""
         from memex_audit.generation.diffusers_pipeline import load_pipeline
 
         return load_pipeline(self.model_folder, device=self.settings.device, dtype=self.settings.dtype)
 
-    def _load_generator(self) -> Generator:
+    def open_generator(self, open_pipeline: Callable[[], Any]) -> Generator:
+        """Make a generator of the model's pipeline."""
         from memex_audit.generation.diffusers_pipeline import DiffusersGenerator
         from memex_audit.generation.fingerprints import model_fingerprint
 
         fingerprint = model_fingerprint(self.model_folder, self.store_folder / "fingerprints.json")
-        return DiffusersGenerator(self.load_pipeline(), fingerprint=fingerprint, sampler=self.sampler)
+        return DiffusersGenerator(open_pipeline(), fingerprint=fingerprint, sampler=self.sampler)
 
     @cached_property
     def settings_digest(self) -> str:
@@ -166,13 +167,13 @@ class Workbench:
         assert self.training_set is not None
         return mine(
             self.training_set,
-            self.load_embedder,
+            self.open_embedder,
             embedder_name=embedder_name(self.embedder_spec),
             cache=self.store_folder / "embeddings",
             max_prompts=max_prompts,
             seed=self.settings.seed,
             similarity=self.settings.duplicate_similarity,
-            progress=self._mining_progress,
+            progress=self.mining_progress,
         )
 
     @cached_property
@@ -215,12 +216,14 @@ class Workbench:
         """The index over the training set."""
         return self.load_index()
 
-    def _load_embedder(self) -> Embedder:
+    def open_embedder(self) -> Embedder:
+        """Load the embedder that the training set was mined with."""
         from memex_audit.training_set import load_embedder
 
         return load_embedder(self.embedder_spec, device="cpu")
 
-    def _load_index(self) -> Index:
+    def open_index(self) -> Index:
+        """Build the index over the mined training set."""
         if self.mined is None:
             raise ConfigurationError("an index needs a training set: give one with --memex-training-set PATH.")
         return self.mined.load_index()
@@ -275,12 +278,7 @@ class Workbench:
     def calibration_places(self) -> tuple[Path, ...]:
         """Where a calibration of this model is looked for; the last is where one is written."""
         own = self.store_folder / "calibrations" / f"{self.generator.fingerprint[:32]}-{self.settings_key}.json"
-        return (self.model_folder / CALIBRATION_FILE, own) if self._has_folder else (own,)
-
-    @property
-    def _has_folder(self) -> bool:
-        # A user's own generator has no folder to look in.
-        return self.load_generator == self._load_generator
+        return (self.model_folder / CALIBRATION_FILE, own)
 
     @property
     def settings_key(self) -> str:

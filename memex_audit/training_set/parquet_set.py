@@ -19,6 +19,7 @@ from memex_audit.training_set.parquet_shard import (
     Shard,
     image_bytes,
     image_column_bytes,
+    one_line,
     open_shard,
     pick_images,
     read_ids,
@@ -157,7 +158,7 @@ class ParquetSet:
             return {position: image_bytes(column[position - start]) for position in positions}
         except (OSError, pa.ArrowException) as error:
             path = group.shard.root / group.shard.name
-            msg = f"{path} row group {group.number} cannot be read any more: {error}; mine the set again."
+            msg = f"{path} row group {group.number} cannot be read: {one_line(error)}; mine the set again."
             raise TrainingSetError(msg) from error
 
     def _cached_column(self, number: int) -> pa.ChunkedArray:
@@ -187,9 +188,9 @@ def _read_group(group: _Group, ids: Sequence[str]) -> Iterator[TrainingExample |
                 yield _to_example(ids[row], raw)
                 row += 1
     except (OSError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())
         what = f"{group.shard.name} row group {group.number}"
-        yield SetAside(what=what, reason=f"{len(ids) - row} of {len(ids)} rows cannot be read: {reason}")
+        reason = f"{len(ids) - row} of {len(ids)} rows cannot be read: {one_line(error)}"
+        yield SetAside(what=what, reason=reason)
 
 
 def _to_example(example_id: str, raw: RawRow | str) -> TrainingExample | SetAside:

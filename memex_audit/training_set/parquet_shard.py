@@ -50,7 +50,7 @@ def open_shard(root: Path, name: str) -> Shard:
         with pq.ParquetFile(root / name) as file:
             schema, metadata = file.schema_arrow, file.metadata
     except (OSError, pa.ArrowException) as error:
-        msg = f"{root / name} must be a Parquet file, got: {_one_line(error)}; fetch it again."
+        msg = f"{root / name} must be a Parquet file, got: {one_line(error)}; fetch it again."
         raise TrainingSetError(msg) from error
     image = _image_column(schema)
     missing = "image" if image is None else missing_column([("text", "caption")], schema.names)
@@ -161,5 +161,6 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Return an error's message without its line breaks: Arrow's have some."""
     return " ".join(str(error).split())

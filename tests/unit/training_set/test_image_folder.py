@@ -125,7 +125,7 @@ def test_pictures_without_any_caption_source_are_an_error(folder):
         ("name,text\n", "must have a column file_name, got columns name, text; name it in the first line"),
         ("file_name\n", "must have a column text or caption, got columns file_name"),
         ("", "must have a column file_name, got columns none"),
-        ('file_name,text\na.png,"a cat\n', "line 2 must be CSV, got: unexpected end of data; quote"),
+        ('file_name,text\na.png,"a cat\n', "must be CSV, got after line 1: unexpected end of data; quote"),
         (b"file_name,text\na.png,caf\xe9\n", "must be UTF-8, got other bytes after line "),
     ],
 )

@@ -1,0 +1,201 @@
+"""One audit case: the object that a test asks, the policy it is judged by, what it sends along."""
+
+import shlex
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memex_audit.assertions import AuditInconclusive, ReplicaExtracted
+from memex_audit.config import OPTIONS, Settings
+from memex_audit.controls import negative_control, positive_control
+from memex_audit.explain import explain_finding
+from memex_audit.records import (
+    AuditPrompt,
+    ControlResult,
+    Finding,
+    PromptSet,
+    Protocol,
+    Rate,
+    SetAside,
+    Verdict,
+)
+from memex_audit.reporting.json_report import record_to_dict
+from memex_audit.session import AuditSession
+
+RECORDS: "pytest.StashKey[list[dict[str, Any]]]" = pytest.StashKey()
+ENDING: "pytest.StashKey[str]" = pytest.StashKey()
+
+
+class InconclusiveAudit(UserWarning):
+    """An inconclusive case under --memex-inconclusive warn."""
+
+
+def case_settings(item: pytest.Item, settings: Settings) -> Settings:
+    """Return the settings of one case: its memex marker over the session's."""
+    for marker in reversed(list(item.iter_markers("memex"))):
+        settings = replace(settings, **marker.kwargs)
+    return settings
+
+
+class Memex:
+    """The audit as a test sees it. Whatever is asked of it is recorded with the test's report."""
+
+    def __init__(self, session: AuditSession, request: pytest.FixtureRequest) -> None:
+        self._session = session
+        self._item = request.node
+        self._settings = case_settings(request.node, session.settings)
+        self._records = request.node.stash.setdefault(RECORDS, [])
+        bench = session.bench
+        # Lazily, and through the fixtures, so that a user's own override is what is used.
+        bench.load_generator = lambda: request.getfixturevalue("memex_generator")
+        bench.load_embedder = lambda: request.getfixturevalue("memex_embedder")
+        bench.load_index = lambda: request.getfixturevalue("memex_training_index")
+
+    @property
+    def prompts(self) -> PromptSet:
+        """The whole audit set, whatever this run selected of it."""
+        return self._session.prompts
+
+    @property
+    def protocol(self) -> Protocol:
+        """How a prompt is decided."""
+        return self._session.bench.protocol
+
+    @property
+    def rerun(self) -> str:
+        """The command that repeats this case."""
+        config = self._session.config
+        given = [
+            word
+            for option in OPTIONS
+            if (value := config.getoption(f"memex_{option.name}")) is not None
+            for word in (option.flag, str(value))
+        ]
+        return shlex.join(["pytest", self._item.nodeid, *given])
+
+    @property
+    def redact(self) -> bool:
+        """Whether captions must not be shown."""
+        return self._settings.redact == "captions"
+
+    def finding(self, prompt: AuditPrompt) -> Finding:
+        """Return what the audit found for this prompt; its batch is drawn on first access."""
+        finding = self._session.audit.finding(prompt)
+        self._note("finding", finding)
+        self._item.user_properties += [
+            ("memex_prompt_id", finding.prompt_id),
+            ("memex_verdict", str(finding.verdict)),
+            ("memex_duplication_count", finding.duplication_count),
+            ("memex_replicas", finding.replicas),
+            ("memex_generations", finding.generations),
+        ]
+        if finding.near_miss or finding.verdict in (Verdict.EXTRACTED, Verdict.FLAGGED):
+            self._show_evidence(finding)
+        return finding
+
+    def rate(self) -> Rate:
+        """Return the extraction rate of the whole audit set, with its bounds."""
+        rate = self._session.audit.rate(limit=self._settings.limit, confidence=self._settings.confidence)
+        for finding in self._session.audit.findings():
+            self._note("finding", finding)
+        self._note("rate", rate)
+        self._item.user_properties += [
+            ("memex_extracted_groups", rate.extracted_groups),
+            ("memex_groups", rate.groups),
+            ("memex_upper", rate.upper),
+            ("memex_limit", rate.limit),
+        ]
+        return rate
+
+    def positive_control(self) -> ControlResult:
+        """Audit planted replicas of the specimen by this audit's protocol."""
+        bench = self._session.bench
+        control = positive_control(
+            bench.protocol, bench.store_folder, device=bench.settings.device, seed=bench.settings.seed
+        )
+        self._note("control", control)
+        return control
+
+    def negative_control(self) -> ControlResult:
+        """Count false alarms on prompts that no picture was learned under."""
+        control = negative_control(self._session.bench)
+        self._note("control", control)
+        return control
+
+    def _note(self, kind: str, record: Any) -> None:
+        if not any(noted["kind"] == "context" for noted in self._records):
+            self._records.append({"kind": "context", "record": self._context()})
+        self._records.append({"kind": kind, "record": record_to_dict(record)})
+
+    def _context(self) -> dict[str, Any]:
+        bench = self._session.bench
+        return {
+            "provenance": record_to_dict(bench.provenance()),
+            "calibration": record_to_dict(bench.calibration),
+            "set_aside": [record_to_dict(entry) for entry in self.prompts.set_aside],
+            "notes": list(bench.notes),
+        }
+
+    def _show_evidence(self, finding: Finding) -> None:
+        config = self._session.config
+        folder = self._settings.evidence.removeprefix("full:")
+        full, allure = folder != self._settings.evidence, config.getoption("allure_report_dir", None)
+        if not full and not allure:
+            return
+        from memex_audit.reporting.figures import evidence_sheet, original_pictures
+
+        exhibit = self._session.audit.exhibit(finding)
+        if full:
+            target = Path(folder) / finding.prompt_id
+            target.mkdir(parents=True, exist_ok=True)
+            for name, data in original_pictures(exhibit).items():
+                (target / name).write_bytes(data)
+        if allure:
+            from memex_audit.reporting.allure_report import attach_finding
+
+            text = explain_finding(finding, protocol=self.protocol, rerun=self.rerun, redact=self.redact)
+            attach_finding(finding, evidence_sheet(exhibit, mosaic=True), text)
+
+
+@contextmanager
+def judged_by_policy(item: pytest.Item, settings: Settings) -> Iterator[None]:
+    """Turn an extracted case into an xfail, or an inconclusive one into a warning, where asked to."""
+    chosen = case_settings(item, settings)
+    try:
+        yield
+    except ReplicaExtracted as error:
+        if chosen.on_extracted != "xfail":
+            raise
+        pytest.xfail(str(error))
+    except AuditInconclusive as error:
+        item.stash[ENDING] = "inconclusive"
+        if chosen.inconclusive != "warn":
+            raise
+        warnings.warn(InconclusiveAudit(str(error)), stacklevel=2)
+
+
+def annotate(report: Any, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Put the case's ending and records on its report; xdist carries them to the controller."""
+    report.memex_ending = item.stash.get(ENDING, None) or _ending(report, call)
+    report.memex_records = item.stash.get(RECORDS, []) if report.when == "call" else []
+
+
+def _ending(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
+    if report.passed or report.skipped or call.excinfo is None:
+        return "passed"
+    error = call.excinfo.value
+    return "failed" if report.when == "call" and isinstance(error, AssertionError) else "broken"
+
+
+def generation_asides(findings: list[Finding]) -> list[SetAside]:
+    """Return one entry a prompt whose generations were set aside."""
+    return [
+        SetAside(what=f"{f.set_aside} generations of prompt {f.prompt_id}", reason="blank, not finite or odd-sized")
+        for f in findings
+        if f.set_aside
+    ]

@@ -1,0 +1,87 @@
+"""The pytest plugin: options and fixtures. The run itself is followed by session.AuditSession.
+
+Importing this loads nothing heavy: a project that does not audit pays for a few options.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from memex_audit.config import OPTIONS, read_settings
+from memex_audit.errors import ConfigurationError
+from memex_audit.records import AuditPrompt
+from memex_audit.session import SESSION, AuditSession
+
+if TYPE_CHECKING:
+    from memex_audit.case import Memex
+    from memex_audit.protocols import Embedder, Generator, Index
+
+MARKER = (
+    "memex(limit, confidence, on_extracted, inconclusive): how this audit case is judged; "
+    "over the options and ini values of the same names."
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --memex-... options, and ini options memex_... of the same names."""
+    group = parser.getgroup("memex", "memorization audit of an image-generating model")
+    for option in OPTIONS:
+        group.addoption(option.flag, default=None, metavar=option.metavar, help=option.help)
+        parser.addini(f"memex_{option.name}", f"{option.flag} as an ini option", default=None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker and follow the session; a value that cannot be used ends the run here."""
+    config.addinivalue_line("markers", MARKER)
+    given = {option.name: _given(config, option.name) for option in OPTIONS}
+    try:
+        settings = read_settings(given)
+    except ConfigurationError as error:
+        raise pytest.UsageError(str(error)) from error
+    session = AuditSession(config, settings)
+    config.stash[SESSION] = session
+    config.pluginmanager.register(session, "memex_session")
+
+
+def _given(config: pytest.Config, name: str) -> str | None:
+    value = config.getoption(f"memex_{name}")
+    value = config.getini(f"memex_{name}") if value is None else value
+    return None if value is None else str(value)
+
+
+@pytest.fixture
+def duplicated_prompt(request: pytest.FixtureRequest) -> AuditPrompt:
+    """One prompt whose images are among the most duplicated of the training set."""
+    return request.config.stash[SESSION].prompt(request.param)
+
+
+@pytest.fixture
+def memex(request: pytest.FixtureRequest) -> "Memex":
+    """The audit, bound to this test: `finding(prompt)`, `rate()`, controls, and how they are judged."""
+    from memex_audit.case import Memex
+
+    return Memex(request.config.stash[SESSION], request)
+
+
+@pytest.fixture(scope="session")
+def memex_model(pytestconfig: pytest.Config) -> Any:
+    """The loaded diffusers pipeline. Override it to load a model your own way."""
+    return pytestconfig.stash[SESSION].bench.open_pipeline()
+
+
+@pytest.fixture(scope="session")
+def memex_generator(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> "Generator":
+    """What draws the pictures. Override it with any object that offers protocols.Generator."""
+    return pytestconfig.stash[SESSION].bench.open_generator(lambda: request.getfixturevalue("memex_model"))
+
+
+@pytest.fixture(scope="session")
+def memex_embedder(pytestconfig: pytest.Config) -> "Embedder":
+    """What embeds generations to look them up. Override it with any object of protocols.Embedder."""
+    return pytestconfig.stash[SESSION].bench.open_embedder()
+
+
+@pytest.fixture(scope="session")
+def memex_training_index(pytestconfig: pytest.Config) -> "Index":
+    """The FAISS index over the training set."""
+    return pytestconfig.stash[SESSION].bench.open_index()

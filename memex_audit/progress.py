@@ -1,0 +1,61 @@
+"""Progress bars on a terminal, silence elsewhere."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from memex_audit.audit import Progress
+    from memex_audit.records import PromptSet
+
+
+def _console(config: pytest.Config) -> Any:
+    """Return a rich console on pytest's own stream, which output capturing leaves alone; else None."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if reporter is None or not reporter.isatty or reporter.verbosity < 0:
+        return None
+    from rich.console import Console
+
+    return Console(file=reporter._tw._file)  # noqa: SLF001 - pytest offers no public way to its stream
+
+
+@contextmanager
+def mining_progress(config: pytest.Config) -> Iterator[Callable[[int, int | None], None] | None]:
+    """Give a callback for the number of embedded examples, and of all where that is known."""
+    console = _console(config)
+    if console is None:
+        yield None
+        return
+    from rich.progress import Progress
+
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("embedding training images", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def generation_progress(config: pytest.Config, prompts: "PromptSet") -> "Progress":
+    """Give a bar around each batch that says how far the whole audit is."""
+    console = _console(config)
+    drawn = 0
+
+    @contextmanager
+    def around_batch(n: int) -> Iterator[Callable[[int], None]]:
+        nonlocal drawn
+        if console is None:
+            yield lambda _: None
+            return
+        from rich.progress import Progress
+
+        with Progress(console=console, transient=True) as bar:
+            task = bar.add_task(f"generating ({drawn:,} pictures of {len(prompts.prompts):,} prompts so far)", total=n)
+
+            def advance(just_drawn: int) -> None:
+                nonlocal drawn
+                drawn += just_drawn
+                bar.advance(task, just_drawn)
+
+            yield advance
+
+    return around_batch

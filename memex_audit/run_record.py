@@ -1,0 +1,80 @@
+"""What the cases of a run recorded, put together into the run's result."""
+
+from typing import TYPE_CHECKING, Any
+
+from memex_audit.rates.verdicts import run_verdict
+from memex_audit.records import (
+    AuditResult,
+    Calibration,
+    ControlResult,
+    Finding,
+    Provenance,
+    Rate,
+    SetAside,
+)
+from memex_audit.reporting.json_report import record_from_dict
+
+if TYPE_CHECKING:
+    import pytest
+
+
+class RunRecord:
+    """Takes in reports, from this process or from xdist workers, and makes one AuditResult."""
+
+    def __init__(self) -> None:
+        self.result: AuditResult | None = None
+        self._endings: dict[str, str] = {}
+        self._findings: dict[str, Finding] = {}
+        self._controls: dict[str, ControlResult] = {}
+        self._rate: Rate | None = None
+        self._context: dict[str, Any] = {}
+        self._notes: dict[str, None] = {}
+
+    def take(self, report: "pytest.TestReport") -> None:
+        """Take in one phase of one case."""
+        ending = report.memex_ending  # type: ignore[attr-defined]
+        if report.when == "call" or ending != "passed":
+            self._endings[report.nodeid] = ending
+        for entry in getattr(report, "memex_records", ()):
+            self._take_record(entry["kind"], entry["record"])
+
+    def _take_record(self, kind: str, record: dict[str, Any]) -> None:
+        match kind:
+            case "finding":
+                finding = record_from_dict(Finding, record)
+                self._findings[finding.prompt_id] = finding
+            case "rate":
+                self._rate = record_from_dict(Rate, record)
+            case "control":
+                control = record_from_dict(ControlResult, record)
+                self._controls[control.kind] = control
+            case "context":
+                self._context = record
+                self._notes |= dict.fromkeys(record["notes"])
+
+    def finish(self, n_cases: int) -> AuditResult:
+        """Make the result of a run of which `n_cases` cases were collected."""
+        endings = list(self._endings.values())
+        verdict = run_verdict(
+            broken=endings.count("broken"),
+            failed=endings.count("failed"),
+            inconclusive=endings.count("inconclusive"),
+            not_run=n_cases > len(endings) or self._rate is None,
+        )
+        set_aside = [record_from_dict(SetAside, entry) for entry in self._context.get("set_aside", ())]
+        provenance = self._context.get("provenance")
+        calibration = self._context.get("calibration")
+        findings = sorted(
+            self._findings.values(), key=lambda finding: (-finding.duplication_count, finding.prompt_id)
+        )
+        self.result = AuditResult(
+            verdict=verdict,
+            rate=self._rate,
+            calibration=record_from_dict(Calibration, calibration) if calibration else None,
+            findings=tuple(findings),
+            set_aside=tuple(set_aside),
+            controls=tuple(self._controls.values()),
+            provenance=record_from_dict(Provenance, provenance) if provenance else None,
+            notes=tuple(self._notes),
+        )
+        return self.result

@@ -1,0 +1,205 @@
+"""One pytest session of an audit: collects cases, takes in what they record, makes the run's result."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from memex_audit.config import Settings, check_marker
+from memex_audit.errors import MemexAuditError
+from memex_audit.records import AuditPrompt, PromptSet
+
+if TYPE_CHECKING:
+    from memex_audit.audit import Audit
+    from memex_audit.run_record import RunRecord
+    from memex_audit.workbench import Workbench
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Turn this package's errors into usage errors: one line, no traceback."""
+    try:
+        yield
+    except MemexAuditError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def is_audit_case(item: pytest.Item) -> bool:
+    """Whether this test audits a model: it asks for the fixture `memex`."""
+    return "memex" in getattr(item, "fixturenames", ())
+
+
+class AuditSession:
+    """Follows one pytest session, on the controller and on every xdist worker."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self.config = config
+        self.settings = settings
+        self.selected: tuple[str, ...] = ()
+        self._n_selected = 0
+        self._n_deselected = 0
+
+    # -- parts, made when first asked for
+
+    @cached_property
+    def bench(self) -> "Workbench":
+        """Model, training set, calibration and store of this session."""
+        from memex_audit.workbench import Workbench
+
+        return Workbench(self.settings, self.config.rootpath)
+
+    @cached_property
+    def prompts(self) -> PromptSet:
+        """The audit set."""
+        from memex_audit.progress import mining_progress
+
+        with mining_progress(self.config) as progress:
+            self.bench.mining_progress = progress
+            return self.bench.prompts
+
+    @cached_property
+    def audit(self) -> "Audit":
+        """The audit of the whole set; prompts of this run's cases are drawn in batches of their own."""
+        from memex_audit.progress import generation_progress
+
+        return self.bench.audit(
+            self.prompts, first=self.selected, progress=generation_progress(self.config, self.prompts)
+        )
+
+    @cached_property
+    def record(self) -> "RunRecord":
+        """What the cases of this run recorded."""
+        from memex_audit.run_record import RunRecord
+
+        return RunRecord()
+
+    def prompt(self, prompt_id: str) -> AuditPrompt:
+        """Return the audit prompt of that id."""
+        return next(prompt for prompt in self.prompts.prompts if prompt.prompt_id == prompt_id)
+
+    # -- collection
+
+    @pytest.hookimpl
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Make a case of every audit prompt; the training set is mined here if no cache has it."""
+        if "duplicated_prompt" not in metafunc.fixturenames:
+            return
+        from memex_audit.explain import prompt_slug
+
+        with usage_errors():
+            prompts = self.prompts.prompts
+        ids = [prompt.prompt_id for prompt in prompts]
+        # Ids are made of content, so -k, --lf and a report's history survive insertions.
+        shown = [
+            prompt.prompt_id if self.settings.redact else f"{prompt_slug(prompt.text)}-{prompt.prompt_id}"
+            for prompt in prompts
+        ]
+        metafunc.parametrize("duplicated_prompt", ids, ids=shown, indirect=True)
+
+    @pytest.hookimpl
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Check the markers of audit cases before anything is drawn."""
+        with usage_errors():
+            for item in filter(is_audit_case, items):
+                for marker in item.iter_markers("memex"):
+                    check_marker(marker.kwargs)
+
+    @pytest.hookimpl
+    def pytest_deselected(self, items: list[pytest.Item]) -> None:
+        """Count what was left out: such a run is incomplete."""
+        self._n_deselected += sum(map(is_audit_case, items))
+
+    @pytest.hookimpl
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note which prompts are left after deselection: batches are planned over these."""
+        cases = [item for item in session.items if is_audit_case(item)]
+        self._n_selected = len(cases)
+        parameters = [item.callspec.params for item in cases if hasattr(item, "callspec")]
+        self.selected = tuple(p["duplicated_prompt"] for p in parameters if "duplicated_prompt" in p)
+
+    @pytest.hookimpl
+    def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> list[str]:
+        """Say what is audited, where anything is."""
+        if not any(map(is_audit_case, items)):
+            return []
+        from memex_audit.reporting.terminal import header_line
+
+        return [header_line(self.settings, self.prompts if self.selected else None)]
+
+    # -- cases
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Iterator[None]:
+        """Apply the policy for extracted and inconclusive cases."""
+        if not is_audit_case(pyfuncitem):
+            return (yield)
+        from memex_audit.case import judged_by_policy
+
+        with judged_by_policy(pyfuncitem, self.settings):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+        """Send what a case recorded along with its report, also from an xdist worker."""
+        report = yield
+        if is_audit_case(item):
+            from memex_audit.case import annotate
+
+            annotate(report, item, call)
+        return report
+
+    @pytest.hookimpl
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take in what a case recorded, and how it ended."""
+        if hasattr(report, "memex_ending"):
+            self.record.take(report)
+
+    # -- the end
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take over what an xdist worker says of its collection."""
+        counts = getattr(node, "workeroutput", {}).get("memex", (0, 0))
+        self._n_selected = max(self._n_selected, counts[0])
+        self._n_deselected = max(self._n_deselected, counts[1])
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Make the result of the run and write it down."""
+        if hasattr(self.config, "workeroutput"):
+            self.config.workeroutput["memex"] = (self._n_selected, self._n_deselected)
+            return
+        if "record" not in self.__dict__:
+            return
+        result = self.record.finish(self._n_selected + self._n_deselected)
+        redact = self.settings.redact == "captions"
+        if self.settings.json:
+            from memex_audit.reporting.json_report import write_json
+
+            write_json(Path(self.settings.json), result, redact=redact)
+        allure_folder = self.config.getoption("allure_report_dir", None)
+        if allure_folder and result.provenance:
+            from memex_audit.reporting.allure_report import write_categories, write_environment
+
+            write_environment(Path(allure_folder), result.provenance, result.verdict)
+            write_categories(Path(allure_folder))
+
+    @pytest.hookimpl
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the verdict and what it rests on."""
+        result = self.record.result if "record" in self.__dict__ else None
+        if result is None:
+            return
+        from memex_audit.reporting.terminal import summary_lines
+
+        terminalreporter.section("memex")
+        for line in summary_lines(result, redact=self.settings.redact == "captions"):
+            terminalreporter.write_line(line)
+        if self.settings.json:
+            terminalreporter.write_line(f"written: {self.settings.json}")
+
+
+SESSION: "pytest.StashKey[AuditSession]" = pytest.StashKey()
