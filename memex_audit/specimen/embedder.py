@@ -29,6 +29,7 @@ from memex_audit.specimen.embedder_evaluation import (
     load_embedder,
     measure_rows,
     read_examples,
+    split,
     write_readme,
 )
 from memex_audit.specimen.embedder_images import (
@@ -38,12 +39,14 @@ from memex_audit.specimen.embedder_images import (
     scene_crops,
     to_array,
 )
+from memex_audit.specimen.pictures import Picture, read_pictures
 from memex_audit.specimen.text import POSITIONS, VOCABULARY, train_tokenizer
+from memex_audit.specimen.training_rows import render
 
 MEAN, STD = 0.5, 0.25
 TEMPERATURE = 0.07
 CAPTION_WEIGHT = 0.05
-CONCEPTS, ROWS_PER_CONCEPT, SCENES, LOOK_ALIKES = 16, 5, 16, 48
+CONCEPTS, ROWS_PER_CONCEPT, SCENES, LOOK_ALIKES = 16, 6, 16, 32
 STEPS = 2000
 SEED = 2023
 
@@ -76,19 +79,21 @@ CONFIG = {
 }
 
 
-def train_embedder(
-    images: NDArray[np.uint8], captions: Sequence[str], *, steps: int, seed: int, out: Path
-) -> None:
-    """Train on `images`, uint8 (n, SIZE, SIZE, 3), and write the folder that open_clip loads."""
+def train_embedder(pictures: Sequence[Picture], *, steps: int, seed: int, out: Path) -> None:
+    """Train on rows rendered anew from `pictures` at every step; write the folder that open_clip loads.
+
+    Trained on the few thousand rows of the training set alone, it told those rows apart, but not others.
+    """
     out.mkdir(parents=True, exist_ok=True)
     (out / "open_clip_config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
-    train_tokenizer(sorted(set(captions))).save_pretrained(out)
+    captions = [picture.name for picture in pictures]
+    train_tokenizer(captions).save_pretrained(out)
     torch.manual_seed(seed)
     model = open_clip.create_model(f"local-dir:{out}", load_weights=False)
-    tokens = open_clip.get_tokenizer(f"local-dir:{out}")(list(captions))
+    tokens = open_clip.get_tokenizer(f"local-dir:{out}")(captions)
     model = model.to(memory_format=torch.channels_last)  # half the time on a CPU
-    batches = _Batches(images, captions, np.random.default_rng(seed))
-    _fit(model, lambda: _loss(model, batches.draw(), tokens), steps)
+    random = np.random.default_rng(seed)
+    _fit(model, lambda: _loss(model, draw_batch(pictures, random), tokens), steps)
     halves = {
         name: tensor.half().contiguous() if tensor.is_floating_point() else tensor
         for name, tensor in model.state_dict().items()
@@ -97,42 +102,28 @@ def train_embedder(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Batch:
-    """Two views of each image; the images at `named` stand for the captions of the rows `rows`."""
+class Batch:
+    """Two views of each image; ROWS_PER_CONCEPT rows of each of the pictures `concepts` come first."""
 
     first: Tensor
     second: Tensor
-    named: NDArray[np.int64]
-    rows: NDArray[np.int64]
+    concepts: NDArray[np.int64]
 
 
-class _Batches:
-    """Draws batches in which images of one concept, or of one scene, must be told apart."""
-
-    def __init__(
-        self, images: NDArray[np.uint8], captions: Sequence[str], random: np.random.Generator
-    ) -> None:
-        self._images, self._random = images, random
-        names = np.array(captions)
-        self._concepts = [np.flatnonzero(names == name) for name in sorted(set(captions))]
-
-    def draw(self) -> _Batch:
-        random = self._random
-        concepts = random.choice(len(self._concepts), CONCEPTS, replace=False)
-        groups = [random.permutation(self._concepts[concept])[:ROWS_PER_CONCEPT] for concept in concepts]
-        rows = self._images[np.concatenate(groups)]
-        images = np.concatenate([rows, scene_crops(random, self._images, SCENES)])
-        models = images[random.choice(len(images), LOOK_ALIKES, replace=False)]
-        images = np.concatenate([images, [look_alike(model, random) for model in models]])
-        # Only one view is shifted: two shifts in opposite directions would be two pixels.
-        first = np.stack([self._change(image, 0) if random.random() < 0.5 else image for image in images])
-        second = np.stack([self._change(image, 0.8) for image in images])
-        starts = np.cumsum([0, *(len(group) for group in groups[:-1])])
-        named_rows = np.array([group[0] for group in groups])
-        return _Batch(first=normalize(first), second=normalize(second), named=starts, rows=named_rows)
-
-    def _change(self, image: NDArray[np.uint8], shift: float) -> NDArray[np.uint8]:
-        return to_array(random_near_duplicate(Image.fromarray(image), self._random, shift=shift))
+def draw_batch(pictures: Sequence[Picture], random: np.random.Generator) -> Batch:
+    """Draw images that must be told apart: rows of one concept, crops of one scene, look-alikes."""
+    concepts = random.choice(len(pictures), CONCEPTS, replace=False)
+    rows = [render(pictures[concept].image, random) for concept in concepts for _ in range(ROWS_PER_CONCEPT)]
+    pixels = np.stack([np.asarray(row) for row in rows])
+    images = np.concatenate([pixels, scene_crops(random, pixels, SCENES)])
+    models = images[random.choice(len(images), LOOK_ALIKES, replace=False)]
+    images = np.concatenate([images, [look_alike(model, random) for model in models]])
+    # Only one view is shifted: two shifts in opposite directions would be two pixels.
+    views = [
+        [to_array(random_near_duplicate(Image.fromarray(image), random, shift=shift)) for image in images]
+        for shift in (0, 0.8)
+    ]
+    return Batch(first=normalize(np.stack(views[0])), second=normalize(np.stack(views[1])), concepts=concepts)
 
 
 def normalize(images: NDArray[np.uint8]) -> Tensor:
@@ -148,10 +139,11 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     return functional.cross_entropy(logits, torch.arange(len(both)).roll(len(first)))
 
 
-def _loss(model: open_clip.CLIP, batch: _Batch, tokens: Tensor) -> Tensor:
+def _loss(model: open_clip.CLIP, batch: Batch, tokens: Tensor) -> Tensor:
     first, second = model.encode_image(torch.cat([batch.first, batch.second]), normalize=True).chunk(2)
-    texts = model.encode_text(tokens[batch.rows], normalize=True)
-    scores = model.logit_scale.exp().clamp(max=100) * first[batch.named] @ texts.T
+    n_rows = CONCEPTS * ROWS_PER_CONCEPT
+    texts = model.encode_text(tokens[batch.concepts], normalize=True)
+    scores = model.logit_scale.exp().clamp(max=100) * first[:n_rows:ROWS_PER_CONCEPT] @ texts.T
     which = torch.arange(len(texts))
     caption_loss = (functional.cross_entropy(scores, which) + functional.cross_entropy(scores.T, which)) / 2
     loss: Tensor = nt_xent(first, second, TEMPERATURE) + CAPTION_WEIGHT * caption_loss
@@ -185,14 +177,16 @@ def main(threads: int) -> None:
 
 @main.command()
 @click.option("--work", type=click.Path(path_type=Path), required=True, help="Folder of the training set.")
+@click.option("--pictures", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--steps", default=STEPS, show_default=True)
-def train(work: Path, steps: int) -> None:
-    """Train on the rows of WORK, choose the similarity on its validation rows, write WORK/embedder."""
+def train(work: Path, pictures: Path, steps: int) -> None:
+    """Train, choose the similarity on the validation rows of WORK's training set, write WORK/embedder."""
     examples = read_examples(work / TRAINING_SET)
-    rows = [i for i in examples.originals if examples.splits[i] == "training"]
-    images = np.stack([np.asarray(examples.images[i]) for i in rows])
+    trained = [
+        p for p in read_pictures(pictures) if p.name in examples.captions or split(p.name) == "training"
+    ]
     out = work / "embedder"
-    train_embedder(images, [examples.captions[i] for i in rows], steps=steps, seed=SEED, out=out)
+    train_embedder(trained, steps=steps, seed=SEED, out=out)
     tau = choose_similarity(measure_rows(load_embedder(out), examples, "validation"))
     (out / "memex.toml").write_text(f"[embedder]\nduplicate_similarity = {tau}\n")
     click.echo(f"saved {out}: duplicate_similarity {tau}")

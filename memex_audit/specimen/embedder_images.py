@@ -65,9 +65,9 @@ def random_near_duplicate(image: Image.Image, random: np.random.Generator, *, sh
         image = rescaled(image, random)
     if random.random() < shift:
         image = shifted(image, random)
-    if random.random() < 0.5:
+    if random.random() < 0.4:
         image = resized(image, random)
-    return jpeg(image, random) if random.random() < 0.6 else image
+    return jpeg(image, random) if random.random() < 0.5 else image
 
 
 def scene_crops(random: np.random.Generator, pictures: NDArray[np.uint8], n: int) -> NDArray[np.uint8]:

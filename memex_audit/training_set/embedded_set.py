@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from memex_audit.errors import EmbedderError, TrainingSetError
 from memex_audit.protocols import Embedder, TrainingSet
 from memex_audit.records import SetAside, TrainingExample
-from memex_audit.training_set.vectors import norm_deviation
+from memex_audit.training_set.vectors import NORM_TOLERANCE, norm_deviation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,11 +93,15 @@ def _batches(examples: Iterator[TrainingExample]) -> Iterator[list[TrainingExamp
 
 def _embed(embedder: Embedder, batch: list[TrainingExample]) -> "NDArray[np.float32]":
     vectors = embedder.embed([example.pixels for example in batch])
-    expected = (len(batch), embedder.dimension)
-    if vectors.shape != expected or vectors.dtype != np.float32 or not norm_deviation(vectors) <= 1e-3:
+    expected, got = (len(batch), embedder.dimension), None
+    if vectors.shape != expected or vectors.dtype != np.float32:
+        got = f"{vectors.dtype} {vectors.shape}"
+    # Negated, so that NaN is caught too.
+    elif not norm_deviation(vectors) <= NORM_TOLERANCE:
+        got = f"norms off by up to {norm_deviation(vectors):.3g}"
+    if got:
         msg = (
-            f"Embedder {embedder.name} must give float32 {expected} of unit norm, got {vectors.dtype} "
-            f"{vectors.shape} with norms off by {norm_deviation(vectors):.3g}; correct its embed()."
+            f"Embedder {embedder.name} must give float32 {expected} of unit norm, got {got}; correct its embed()."
         )
         raise EmbedderError(msg)
     return vectors

@@ -93,7 +93,7 @@ def duplicate_similarity_of(spec: str) -> float:
             msg = f"{path} [embedder] must have duplicate_similarity only, got {key}"
             raise EmbedderError(msg + ("; did you mean duplicate_similarity?" if near else "; take it out."))
     value = settings.get("duplicate_similarity", DEFAULT_DUPLICATE_SIMILARITY)
-    if not isinstance(value, int | float) or not 0 < value <= 1:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
         msg = (
             f"{path} duplicate_similarity must be in (0, 1], got {value!r}. It is a cosine; larger is closer."
         )

@@ -10,6 +10,7 @@ import numpy as np
 import open_clip
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 
 from memex_audit.errors import EmbedderError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 BATCH = 64
 INSTEAD = "use `--memex-embedder local-dir:FOLDER` (a model on this disk) or `specimen` (shipped, small)"
 # What goes wrong in a download or in weights that do not fit: network, disk, safetensors, torch, config.
-LOAD_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError)
+LOAD_ERRORS = (SafetensorError, OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError)
 
 
 class OpenClipEmbedder:

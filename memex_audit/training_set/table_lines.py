@@ -56,7 +56,7 @@ def _read_csv(path: Path, columns: Sequence[Sequence[str]]) -> Iterator[Line]:
             for values in reader:
                 yield Line(number=reader.line_num, values=dict(values), fault=_field_fault(values))
         except csv.Error as error:
-            msg = f"{path} must be CSV, got after line {reader.line_num}: {error}; quote fields that hold quotes."
+            msg = f"{path} must be CSV, got after line {reader.line_num}: {error}; quote its fields."
             raise TrainingSetError(msg) from error
         except UnicodeDecodeError as error:
             msg = f"{path} must be UTF-8, got other bytes after line {reader.line_num}; save it as UTF-8."

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # Pairs tested in float64 at a time: two blocks of 4,096 x 512 values are 32 MiB.
 PAIRS_AT_A_TIME = 4096
+NORM_TOLERANCE = 1e-3
 # A cosine of float32 vectors is known no better than this, even in float64.
 ROUNDING = 1e-9
 
@@ -29,7 +30,7 @@ def check_vectors(embeddings: "NDArray[np.float32]", example_ids: "Sequence[str]
         raise EmbedderError(msg)
     off = norm_deviation(embeddings)
     # Negated, so that NaN is caught too.
-    if not off <= 1e-3:
+    if not off <= NORM_TOLERANCE:
         msg = f"Embeddings must have unit norm, got norms off by up to {off:.3g}; divide by them."
         raise EmbedderError(msg)
     if example_ids is not None and len(example_ids) != len(embeddings):

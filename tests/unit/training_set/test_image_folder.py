@@ -114,7 +114,8 @@ def test_a_readme_is_no_caption_where_there_is_a_metadata_file(folder):
 
 def test_pictures_without_any_caption_source_are_an_error(folder):
     with pytest.raises(
-        TrainingSetError, match=r"set must hold a caption for each picture, got pictures only; put a metadata.csv"
+        TrainingSetError,
+        match=r"set must hold a caption for each picture, got pictures only; put a metadata.csv",
     ):
         open_training_set(folder({"a.png": 1}))
 
@@ -141,10 +142,14 @@ def test_an_unknown_id_and_a_picture_gone_bad_are_named(folder):
     with pytest.raises(TrainingSetError, match=r"must be one of .*set, got 'b.png'; mine the set again"):
         training_set.load(["b.png"])
     (root / "a.png").write_bytes(b"")
-    with pytest.raises(TrainingSetError, match=r"a\.png must be a picture, got: empty file; mine the set again"):
+    with pytest.raises(
+        TrainingSetError, match=r"a\.png must be a picture, got: empty file; mine the set again"
+    ):
         training_set.load(["a.png"])
     (root / "a.png").unlink()
-    with pytest.raises(TrainingSetError, match=r"a\.png must be a picture, got: cannot be read: No such file"):
+    with pytest.raises(
+        TrainingSetError, match=r"a\.png must be a picture, got: cannot be read: No such file"
+    ):
         training_set.load(["a.png"])
 
 

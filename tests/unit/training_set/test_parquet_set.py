@@ -127,7 +127,7 @@ def test_a_row_group_that_cannot_be_read_is_counted_with_its_rows(write):
     assert [example.id for example in examples] == ["set:0", "set:1", "set:4", "set:5"]
     assert list(set_aside) == ["set.parquet row group 1"]
     assert set_aside["set.parquet row group 1"].startswith("2 of 2 rows cannot be read: ")
-    with pytest.raises(TrainingSetError, match="row group 1 cannot be read: .*; mine the set again"):
+    with pytest.raises(TrainingSetError, match=r"row group 1 cannot be read: .*; mine the set again"):
         open_training_set(path).load(["set:2"])
 
 
@@ -172,7 +172,10 @@ def test_held_row_groups_are_let_go_when_they_are_too_many(write, monkeypatch):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"image": [b"x"]}, "must have a column text or caption, got columns image; image is the file's bytes"),
+        (
+            {"image": [b"x"]},
+            "must have a column text or caption, got columns image; image is the file's bytes",
+        ),
         ({"text": ["x"]}, "must have a column image, got columns text"),
         ({"image": ["x"], "text": ["x"]}, "must have a column image, got columns image, text"),
         ({"image": [b"x"], "text": [["x"]]}, "column text must be of type string, got list<"),
@@ -186,13 +189,19 @@ def test_a_file_without_the_columns_is_an_error_that_names_them(tmp_path, column
 
 def test_a_file_that_is_no_parquet_is_an_error(tmp_path):
     (tmp_path / "set.parquet").write_bytes(b"x" * 100)
-    with pytest.raises(TrainingSetError, match=r"set\.parquet must be a Parquet file, got: .*; fetch it again"):
+    with pytest.raises(
+        TrainingSetError, match=r"set\.parquet must be a Parquet file, got: .*; fetch it again"
+    ):
         open_training_set(tmp_path / "set.parquet")
 
 
 def test_an_unknown_id_and_a_picture_gone_bad_are_named(write):
     training_set = open_training_set(write(n=2, images=[b"<html>", b""]))
-    with pytest.raises(TrainingSetError, match=r"must be one of .*set\.parquet, got 'set:9'; mine the set again"):
+    with pytest.raises(
+        TrainingSetError, match=r"must be one of .*set\.parquet, got 'set:9'; mine the set again"
+    ):
         training_set.load(["set:9"])
-    with pytest.raises(TrainingSetError, match="example 'set:0' must be a picture, got: no known image format"):
+    with pytest.raises(
+        TrainingSetError, match="example 'set:0' must be a picture, got: no known image format"
+    ):
         training_set.load(["set:0"])

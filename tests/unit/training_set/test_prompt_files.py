@@ -93,8 +93,16 @@ def test_an_empty_prompt_is_set_aside(write):
     ("name", "content", "message"),
     [
         ("p.csv", "text\na cat\n", "p.csv must have a column prompt, got columns text; name it"),
-        ("p.csv", "prompt\na cat, sitting\n", "p.csv line 2 must be a prompt, got: more fields than columns; quote"),
-        ("p.csv", "prompt,group_id\na cat\n", "p.csv line 2 must be a prompt, got: fewer fields than columns."),
+        (
+            "p.csv",
+            "prompt\na cat, sitting\n",
+            "p.csv line 2 must be a prompt, got: more fields than columns; quote",
+        ),
+        (
+            "p.csv",
+            "prompt,group_id\na cat\n",
+            "p.csv line 2 must be a prompt, got: fewer fields than columns.",
+        ),
         ("p.csv", "prompt\n", "p.csv must hold a prompt, got none; write one a line"),
         ("p.txt", b"a cat\ncaf\xe9\n", "p.txt line 2 must be a prompt, got: not UTF-8."),
         ("p.jsonl", '{"prompt": "a"}\n{', "p.jsonl line 2 must be a prompt, got: no JSON: Expecting"),
@@ -103,16 +111,24 @@ def test_an_empty_prompt_is_set_aside(write):
         (
             "p.csv",
             "prompt,duplication_count\na,many\n",
-            "line 2 column duplication_count must be a whole number from 1 up, got 'many'; an image counts itself",
+            "line 2 column duplication_count must be a whole number from 1 up, got 'many'; an image counts",
         ),
-        ("p.csv", "prompt,duplication_count\na,0\n", "duplication_count must be a whole number from 1 up, got '0'"),
+        (
+            "p.csv",
+            "prompt,duplication_count\na,0\n",
+            "duplication_count must be a whole number from 1 up, got '0'",
+        ),
         ("p.jsonl", '{"prompt": "a", "duplication_count": 2.5}', "a whole number from 1 up, got 2.5"),
         ("p.jsonl", '{"prompt": "a", "duplication_count": true}', "a whole number from 1 up, got True"),
-        ("p.csv", "prompt,example_ids\na,x y\n", "column example_ids must be a list of ids, got 'x y'; in CSV use"),
+        (
+            "p.csv",
+            "prompt,example_ids\na,x y\n",
+            "column example_ids must be a list of ids, got 'x y'; in CSV use",
+        ),
         (
             "p.csv",
             "prompt,group_id\na,g1\na,g2\n",
-            "line 3 must have the group_id of the same prompt above, 'g1', got 'g2'; a prompt is in one group",
+            "line 3 must have the group_id of the same prompt above, 'g1', got 'g2'; a prompt is in one",
         ),
         ("p.parquet", b"x" * 50, "p.parquet must be a Parquet file, got: "),
         ("p.xlsx", "", "Prompt file must be one of .csv, .jsonl, .parquet, .txt, got p.xlsx; convert it"),
@@ -130,7 +146,9 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_a_parquet_file_without_prompts_or_with_foreign_metadata_is_an_error(tmp_path):
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "p.parquet")
-    with pytest.raises(TrainingSetError, match=r"p\.parquet must have a column prompt, got columns text; rename it"):
+    with pytest.raises(
+        TrainingSetError, match=r"p\.parquet must have a column prompt, got columns text; rename it"
+    ):
         read_prompt_file(tmp_path / "p.parquet")
     table = pa.table({"prompt": ["a"]}).replace_schema_metadata({"memex_audit.prompt_set": "{}"})
     pq.write_table(table, tmp_path / "p.parquet")
@@ -140,5 +158,7 @@ def test_a_parquet_file_without_prompts_or_with_foreign_metadata_is_an_error(tmp
 
 def test_other_formats_are_not_written(tmp_path):
     prompts = PromptSet(prompts=(), frame=Frame(description="none", size=None))
-    with pytest.raises(TrainingSetError, match=r"must be written as \.parquet, got p\.csv; other formats hold no frame"):
+    with pytest.raises(
+        TrainingSetError, match=r"must be written as \.parquet, got p\.csv; other formats hold no frame"
+    ):
         write_prompt_file(tmp_path / "p.csv", prompts)

@@ -35,7 +35,13 @@ def test_captions_of_one_normal_form_are_one_prompt_whose_spelling_no_order_chan
 
 
 def test_prompts_that_share_an_image_group_are_one_group_also_through_a_third():
-    rows = [("a", "cat", 2, 0), ("b", "dog", 2, 0), ("c", "dog", 2, 1), ("d", "bird", 2, 1), ("e", "fish", 1, 2)]
+    rows = [
+        ("a", "cat", 2, 0),
+        ("b", "dog", 2, 0),
+        ("c", "dog", 2, 1),
+        ("d", "bird", 2, 1),
+        ("e", "fish", 1, 2),
+    ]
     groups = {prompt.text: prompt.group_id for prompt in select(rows).prompts}
     assert groups["cat"] == groups["dog"] == groups["bird"] != groups["fish"]
     smallest = min(prompt_id_of(text) for text in ("cat", "dog", "bird"))
@@ -107,7 +113,11 @@ def test_where_nothing_is_duplicated_and_all_fit_there_is_no_sample():
 
 
 def test_the_sample_depends_on_the_seed_alone():
-    kept = [{p.text for p in select(rows, 10, seed).prompts} for seed in (0, 1) for rows in (unique(50), unique(50)[::-1])]
+    kept = [
+        {p.text for p in select(rows, 10, seed).prompts}
+        for seed in (0, 1)
+        for rows in (unique(50), unique(50)[::-1])
+    ]
     assert kept[0] == kept[1] != kept[2] == kept[3]
 
 
@@ -121,5 +131,7 @@ def test_the_sample_is_uniform():
 
 
 def test_max_prompts_must_be_positive():
-    with pytest.raises(ConfigurationError, match="`max_prompts` must be at least 1, got 0; an audit needs prompts"):
+    with pytest.raises(
+        ConfigurationError, match="`max_prompts` must be at least 1, got 0; an audit needs prompts"
+    ):
         select(unique(2), max_prompts=0)

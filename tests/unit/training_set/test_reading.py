@@ -25,7 +25,9 @@ def test_a_parquet_file_and_a_folder_of_them_are_parquet_sets(parquet, tmp_path)
     below = tmp_path / "hub" / "data"
     below.mkdir(parents=True)
     parquet.rename(below / "train-00000.parquet")
-    assert [example.id for example in open_training_set(str(tmp_path / "hub")).examples()] == ["train-00000:0"]
+    assert [example.id for example in open_training_set(str(tmp_path / "hub")).examples()] == [
+        "train-00000:0"
+    ]
 
 
 def test_a_folder_of_pictures_is_an_image_folder(folder):
@@ -57,7 +59,9 @@ def test_linked_folders_are_followed_once(folder):
 
 
 def test_a_missing_path_is_named(tmp_path):
-    with pytest.raises(TrainingSetError, match=r"must be a file or folder, got .*nowhere, which does not exist"):
+    with pytest.raises(
+        TrainingSetError, match=r"must be a file or folder, got .*nowhere, which does not exist"
+    ):
         open_training_set(tmp_path / "nowhere")
 
 
@@ -79,7 +83,9 @@ def test_a_single_file_of_another_kind_is_refused(folder):
 def test_two_kinds_in_one_folder_are_refused(folder, parquet):
     root = folder({"a.png": 1, "a.txt": "a cat"})
     parquet.rename(root / "set.parquet")
-    with pytest.raises(TrainingSetError, match="one kind of training set, got 1 Parquet files and 1 pictures; give"):
+    with pytest.raises(
+        TrainingSetError, match="one kind of training set, got 1 Parquet files and 1 pictures; give"
+    ):
         open_training_set(root)
 
 

@@ -1,0 +1,3 @@
+"""For audits/ and tests/ alike: `pytester` must be named in the topmost conftest."""
+
+pytest_plugins = ["pytester"]

@@ -1,0 +1,116 @@
+"""Run a calibration: negative prompts -> generations -> thresholds (`memex calibrate`)."""
+
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memex_audit.controls import negative_set, recombined_prompts
+from memex_audit.extraction.calibration import (
+    LARGEST_EDGE_DELTA,
+    check_negatives,
+    choose_edge_delta,
+    choose_match_delta,
+    flagging_delta,
+    negatives_needed,
+    smallest_pair_distance,
+)
+from memex_audit.generation.filling import fill
+from memex_audit.rates.bounds import binomial_upper
+from memex_audit.records import Calibration, PromptSet
+from memex_audit.training_set import read_prompt_file
+from memex_audit.workbench import Workbench
+
+# Prompts drawn further at a time while the threshold is searched for.
+STEP = 8
+
+
+def calibrate_model(bench: Workbench, negatives: Path | None, alpha: float) -> Calibration:
+    """Measure edge delta and match delta on negative prompts of the bench's model.
+
+    Edge delta: the largest at which the protocol flags at most a share `alpha` of the negatives. Match
+    delta: min(0.15, the 1 % quantile of the negatives' l2 to their nearest training image).
+
+    Raises:
+        CalibrationError: fewer negatives than `alpha` needs.
+    """
+    prompts = _negatives(bench, negatives, alpha)
+    texts = [prompt.text for prompt in prompts.prompts]
+    check_negatives(len(texts), alpha)
+    looks, clique_size = bench.protocol.looks, bench.protocol.clique_size
+    first = _draw(bench, texts, looks[0])
+    deltas = _flagging_deltas(bench, texts, first, looks, clique_size, alpha)
+    edge_delta = choose_edge_delta(deltas, alpha)
+    flagged = sum(delta <= edge_delta for delta in deltas)
+    return Calibration(
+        source="calibrated",
+        edge_delta=edge_delta,
+        match_delta=choose_match_delta(_nearest_distances(bench, first)),
+        clique_size=clique_size,
+        protocol=bench.settings.preset,
+        negatives=len(texts),
+        flagged=flagged,
+        upper=binomial_upper(flagged, len(texts), 0.95),
+        model_fingerprint=bench.generator.fingerprint,
+        settings_digest=bench.settings_key,
+    )
+
+
+def _negatives(bench: Workbench, path: Path | None, alpha: float) -> PromptSet:
+    if path is None:
+        return recombined_prompts(bench.prompts, negatives_needed(alpha), seed=bench.settings.seed)
+    return negative_set([prompt.text for prompt in read_prompt_file(path).prompts])
+
+
+def _flagging_deltas(
+    bench: Workbench,
+    texts: Sequence[str],
+    first: Sequence[NDArray[np.uint8]],
+    looks: Sequence[int],
+    clique_size: int,
+    alpha: float,
+) -> list[float]:
+    """Return each prompt's flagging delta, or its lower bound where the bound is enough.
+
+    The least distance in the first look bounds it from below. Prompts are drawn to the last look in that
+    order, until more than the allowed share is known to flag below the next bound.
+    """
+    bounds = [smallest_pair_distance(images) for images in first]
+    if len(looks) == 1:
+        return [flagging_delta(images, looks[0], clique_size) for images in first]
+    order = sorted(range(len(texts)), key=bounds.__getitem__)
+    allowed = int(alpha * len(texts))
+    deltas = list(bounds)
+    known: list[float] = []
+    for start in count(0, STEP):
+        rows = order[start : start + STEP]
+        if not rows or bounds[rows[0]] > LARGEST_EDGE_DELTA:
+            return deltas
+        if sum(delta <= bounds[rows[0]] for delta in known) > allowed:
+            return deltas
+        for row, images in zip(rows, _draw(bench, [texts[row] for row in rows], looks[-1]), strict=True):
+            deltas[row] = flagging_delta(images, looks[0], clique_size)
+            known.append(deltas[row])
+    return deltas
+
+
+def _draw(bench: Workbench, texts: Sequence[str], n: int) -> list[NDArray[np.uint8]]:
+    store, batch_size = bench.unit_store, bench.sampler.batch_size or 8
+    fill(store, lambda: bench.generator, texts, n, batch_size=batch_size)
+    drawn = []
+    for text in texts:
+        pixels = [generation.pixels for generation in store.read(text, n) if generation.pixels is not None]
+        drawn.append(np.stack(pixels) if pixels else np.zeros((0, 4, 4, 3), np.uint8))
+    return drawn
+
+
+def _nearest_distances(bench: Workbench, drawn: Sequence[NDArray[np.uint8]]) -> list[float]:
+    if bench.matcher is None:
+        return []
+    nearest: list[float] = []
+    for images in drawn:
+        if len(images):
+            nearest += bench.matcher.distances_to_neighbors(images).distances.min(axis=1).tolist()
+    return nearest

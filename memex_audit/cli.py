@@ -1,0 +1,88 @@
+"""The command line `memex`: what is done beside a test run."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from memex_audit.config import OPTIONS, read_settings
+from memex_audit.errors import MemexAuditError
+
+
+class MemexGroup(click.Group):
+    """Shows this package's errors as one line."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except MemexAuditError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=MemexGroup)
+@click.version_option(package_name="memex-audit")
+def main() -> None:
+    """Audit text-to-image diffusion models for memorized training images."""
+
+
+def settings_options(*names: str) -> Any:
+    """Add the audit's options of these names, without their memex prefix."""
+
+    def decorate(command: Any) -> Any:
+        for option in reversed(OPTIONS):
+            if option.name in names:
+                flag = f"--{option.name.replace('_', '-')}"
+                command = click.option(flag, option.name, metavar=option.metavar, help=option.help)(command)
+        return command
+
+    return decorate
+
+
+@main.command()
+@click.argument("training_set")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Parquet file to write.")
+@settings_options("embedder", "duplicate_similarity", "max_prompts", "store", "seed")
+def mine(training_set: str, out: Path, **options: str | None) -> None:
+    """Find the most duplicated images of TRAINING_SET and write their prompts for --memex-prompts."""
+    from memex_audit.training_set import write_prompt_file
+    from memex_audit.workbench import Workbench
+
+    # The model's name decides which training set is meant where none is given; here one is.
+    bench = Workbench(read_settings({**options, "training_set": training_set}), Path.cwd())
+    prompts = bench.prompts
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_prompt_file(out, prompts)
+    for note in bench.notes:
+        click.echo(f"note: {note}", err=True)
+    for entry in prompts.set_aside:
+        click.echo(f"set aside: {entry.what}: {entry.reason}", err=True)
+    share = f"{prompts.duplicated_share:.1%}" if prompts.duplicated_share is not None else "unknown"
+    click.echo(
+        f"{prompts.n_examples} images, {share} with a near-copy; {len(prompts.prompts)} prompts in "
+        f"{len({p.group_id for p in prompts.prompts})} groups: {prompts.frame.description}; written to {out}"
+    )
+
+
+@main.command()
+@click.option("--negatives", type=click.Path(exists=True, path_type=Path), help="Prompts never trained on, one a line or as a prompt file; default: recombined captions.")
+@click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True, help="Largest share of negatives that may be flagged.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write it; default: the store, where audits of this model find it.")
+@settings_options(
+    "model", "training_set", "embedder", "prompts", "max_prompts", "preset", "generations", "clique_size",
+    "steps", "guidance", "size", "batch_size", "device", "dtype", "seed", "store",
+)  # fmt: skip
+def calibrate(negatives: Path | None, alpha: float, out: Path | None, **options: str | None) -> None:
+    """Measure the thresholds on prompts that MODEL cannot have memorized."""
+    from memex_audit.calibrating import calibrate_model
+    from memex_audit.extraction.calibration import write_calibration
+    from memex_audit.workbench import Workbench
+
+    bench = Workbench(read_settings(options), Path.cwd())
+    calibration = calibrate_model(bench, negatives, alpha)
+    target = out or bench.calibration_places()[-1]
+    write_calibration(target, calibration)
+    click.echo(
+        f"edge delta {calibration.edge_delta}, match delta {calibration.match_delta}: "
+        f"{calibration.flagged} of {calibration.negatives} negatives flagged "
+        f"(at most {calibration.upper:.2%} with 95 % confidence); written to {target}"
+    )

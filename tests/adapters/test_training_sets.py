@@ -1,0 +1,143 @@
+"""What every training set must offer, whatever it is kept in."""
+
+import io
+import json
+import os
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from memex_audit.protocols import TrainingSet
+from memex_audit.training_set import open_training_set
+
+N = 5
+
+
+def pixels(i):
+    # Each of another size.
+    return np.random.default_rng(i).integers(0, 256, (4 + i, 9 - i, 3), dtype=np.uint8)
+
+
+def encoded(i):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels(i)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_pictures(root):
+    root.mkdir()
+    for i in range(N):
+        (root / f"{i}.png").write_bytes(encoded(i))
+
+
+def write_sidecars(root):
+    write_pictures(root)
+    for i in range(N):
+        (root / f"{i}.txt").write_text(f"caption {i}")
+    return root
+
+
+def write_csv(root):
+    write_pictures(root)
+    lines = ["file_name,text", *(f"{i}.png,caption {i}" for i in range(N))]
+    (root / "metadata.csv").write_text("\n".join(lines))
+    return root
+
+
+def write_jsonl(root):
+    write_pictures(root)
+    rows = [{"file_name": f"{i}.png", "caption": f"caption {i}"} for i in range(N)]
+    (root / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return root
+
+
+def write_parquet(root):
+    root.mkdir()
+    images = [{"bytes": encoded(i), "path": f"{i}.png"} for i in range(N)]
+    table = pa.table({"image": images, "text": [f"caption {i}" for i in range(N)]})
+    pq.write_table(table, root / "set.parquet", row_group_size=2)
+    return root / "set.parquet"
+
+
+def write_shards(root):
+    root.mkdir()
+    for name, rows in (("a", range(2)), ("b", range(2, N))):
+        columns = {"id": [f"id-{i}" for i in rows], "caption": [f"caption {i}" for i in rows]}
+        table = pa.table({"image": [encoded(i) for i in rows], **columns})
+        pq.write_table(table, root / f"{name}.parquet")
+    return root
+
+
+@pytest.fixture(params=[write_sidecars, write_csv, write_jsonl, write_parquet, write_shards])
+def location(request, tmp_path):
+    (tmp_path / "here").mkdir()
+    return request.param(tmp_path / "here" / "set")
+
+
+def a_file(location):
+    return max(location.rglob("*")) if location.is_dir() else location
+
+
+def test_it_keeps_the_protocol(location):
+    assert isinstance(open_training_set(location), TrainingSet)
+
+
+def test_every_pass_yields_every_example_once_in_the_same_order(location):
+    training_set = open_training_set(location)
+    for _ in range(2):
+        examples = list(training_set.examples())
+        assert [example.caption for example in examples] == [f"caption {i}" for i in range(N)]
+        assert len({example.id for example in examples}) == N
+        for i, example in enumerate(examples):
+            assert example.pixels.dtype == np.uint8
+            np.testing.assert_array_equal(example.pixels, pixels(i))
+    assert training_set.set_aside == ()
+
+
+def test_examples_are_loaded_by_id_in_the_order_asked_for(location):
+    ids = [example.id for example in open_training_set(location).examples()]
+    order = [4, 0, 3, 4, 2]
+    loaded = open_training_set(location).load([ids[i] for i in order])
+    assert len(loaded) == len(order)
+    for i, image in zip(order, loaded, strict=True):
+        np.testing.assert_array_equal(image, pixels(i))
+    assert open_training_set(location).load([]) == []
+
+
+def test_two_passes_may_run_at_once(location):
+    training_set = open_training_set(location)
+    pairs = list(zip(training_set.examples(), training_set.examples(), strict=True))
+    assert all(a.id == b.id for a, b in pairs)
+    assert len(pairs) == N
+
+
+def test_the_stat_fingerprint_changes_with_the_time_of_a_file_and_the_content_fingerprint_does_not(location):
+    before = open_training_set(location)
+    stat, content = before.stat_fingerprint(), before.content_fingerprint()
+    assert (before.stat_fingerprint(), before.content_fingerprint()) == (stat, content)
+    os.utime(a_file(location), ns=(1, 1))
+    after = open_training_set(location)
+    assert after.stat_fingerprint() != stat
+    assert after.content_fingerprint() == content
+
+
+def test_the_content_fingerprint_changes_with_a_byte(location):
+    before = open_training_set(location).content_fingerprint()
+    path = a_file(location)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    # A Parquet footer may no longer be readable; the contents are still those of the file.
+    assert open_training_set(location).content_fingerprint() != before
+
+
+def test_the_fingerprints_do_not_depend_on_where_the_set_lies(location):
+    before = open_training_set(location)
+    expected = before.stat_fingerprint(), before.content_fingerprint()
+    root = location.parent
+    root.rename(root.with_name("moved"))
+    after = open_training_set(root.with_name("moved") / location.name)
+    assert (after.stat_fingerprint(), after.content_fingerprint()) == expected

@@ -1,0 +1,249 @@
+import json
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from memex_audit.errors import ConfigurationError, EmbedderError, TrainingSetError
+from memex_audit.training_set import mine, open_training_set
+from memex_audit.training_set.mining import _once
+
+
+def never():
+    pytest.fail("the embedder was loaded")
+
+
+@pytest.fixture
+def root(folder):
+    """Six pictures: 1 stands three times under two captions, the others once; one file is broken."""
+    pictures = {"a": 1, "b": 1, "c": 1, "d": 2, "e": 3, "f": 4}
+    captions = {"a": "a cat", "b": "a cat", "c": "an animal", "d": "a dog", "e": "a bird", "f": "a bird"}
+    files = {f"{name}.png": number for name, number in pictures.items()}
+    return folder(
+        {**files, **{f"{name}.txt": text for name, text in captions.items()}, "g.png": "", "g.txt": "x"}
+    )
+
+
+@pytest.fixture
+def run(root, tmp_path, embedder):
+    def run(load=lambda: embedder, **options):
+        settings = {"embedder_name": "pixels", "cache": tmp_path / "cache", "max_prompts": 9, "seed": 0}
+        return mine(open_training_set(root), load, **{**settings, **options})
+
+    return run
+
+
+def test_near_copies_are_counted_and_their_captions_grouped(run):
+    mined = run()
+    found = {prompt.text: prompt for prompt in mined.prompts.prompts}
+    assert {text: prompt.duplication_count for text, prompt in found.items()} == {
+        "a cat": 3,
+        "an animal": 3,
+        "a dog": 1,
+        "a bird": 1,
+    }
+    assert found["a cat"].group_id == found["an animal"].group_id
+    assert found["a cat"].example_ids == ("a.png", "b.png")
+    assert mined.prompts.n_examples == 6
+    assert mined.prompts.duplicated_share == 0.5
+    assert [(item.what, item.reason) for item in mined.prompts.set_aside] == [("g.png", "empty file")]
+    assert mined.prompts.frame.size == 3
+
+
+def test_a_second_run_mines_nothing_and_finds_the_same(run):
+    assert run() == run(load=never)
+
+
+def test_other_prompts_and_another_similarity_need_no_embedder(run):
+    assert run().similarity == 0.9
+    assert len(run(load=never, max_prompts=1).prompts.prompts) == 1
+    everything_near = run(load=never, similarity=1e-9)
+    assert everything_near.similarity == 1e-9
+    assert everything_near.prompts != run(load=never).prompts
+
+
+def test_another_embedder_is_not_read_from_the_cache(run):
+    run()
+    with pytest.raises(pytest.fail.Exception, match="the embedder was loaded"):
+        run(load=never, embedder_name="other")
+
+
+def test_a_changed_file_is_mined_again(run, root, png, picture):
+    before = run()
+    (root / "d.png").write_bytes(png(picture(1)))
+    after = run()
+    assert max(prompt.duplication_count for prompt in after.prompts.prompts) == 4
+    assert after.content_fingerprint != before.content_fingerprint
+
+
+def test_the_content_fingerprint_is_that_of_the_set_and_computed_once(run, root, monkeypatch):
+    expected = open_training_set(root).content_fingerprint()
+    assert run().content_fingerprint == expected
+    monkeypatch.setattr(type(open_training_set(root)), "content_fingerprint", None)
+    assert run(load=never).content_fingerprint == expected
+
+
+def test_the_index_holds_every_example(run, root, embedder):
+    mined = run()
+    index = mined.load_index()
+    assert (
+        index.example_ids
+        == mined.load_example_ids()
+        == ("a.png", "b.png", "c.png", "d.png", "e.png", "f.png")
+    )
+    queries = embedder.embed(open_training_set(root).load(["d.png", "f.png"]))
+    cosines, rows = index.search(queries, 1)
+    assert rows.tolist() == [[3], [5]]
+    np.testing.assert_allclose(cosines, 1, atol=1e-6)
+    assert mined.load_embeddings().shape == (6, 192)
+
+
+def test_batches_end_at_a_number_of_examples_or_of_bytes(run, embedder, monkeypatch, tmp_path):
+    from memex_audit.training_set import embedded_set
+
+    sizes = []
+    original = embedder.embed
+    embedder.embed = lambda images: (sizes.append(len(images)), original(images))[1]
+    run(cache=tmp_path / "all")
+    monkeypatch.setattr(embedded_set, "BATCH_EXAMPLES", 4)
+    run(cache=tmp_path / "few")
+    monkeypatch.setattr(embedded_set, "BATCH_BYTES", 2 * 192)
+    run(cache=tmp_path / "small")
+    assert sizes == [6, 4, 2, 2, 2, 2]
+
+
+def test_progress_is_told_with_the_total_where_it_is_known(run, monkeypatch):
+    from memex_audit.training_set import embedded_set
+
+    monkeypatch.setattr(embedded_set, "BATCH_EXAMPLES", 4)
+    calls = []
+    run(progress=lambda *call: calls.append(call))
+    # Seven pictures are listed; one of them is broken.
+    assert calls == [(4, 7), (6, 7)]
+
+
+def test_a_run_that_fails_leaves_nothing_behind(run, embedder, tmp_path):
+    embedder.embed = lambda images: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        run()
+    assert [path.name for path in (tmp_path / "cache").iterdir() if not path.name.endswith(".lock")] == []
+
+
+def test_what_a_killed_run_left_is_cleared(tmp_path):
+    partial = tmp_path / ".partial-made"
+    partial.mkdir()
+    (partial / "half").write_text("x")
+    _once(tmp_path / "made", lambda path: path.mkdir())
+    assert list((tmp_path / "made").iterdir()) == []
+    assert not partial.exists()
+
+
+def test_of_several_at_once_one_makes_it_and_the_others_wait(tmp_path):
+    made = []
+    started = threading.Barrier(4)
+
+    def make(path):
+        made.append(threading.get_ident())
+        path.write_text("done")
+
+    def work():
+        started.wait()
+        _once(tmp_path / "thing", make)
+        assert (tmp_path / "thing").read_text() == "done"
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+
+
+def test_a_warm_cache_loads_neither_torch_nor_faiss_nor_a_picture(run, root, tmp_path):
+    run()
+    code = """
+import json, pathlib, sys
+from memex_audit.training_set import mine, open_training_set
+root, cache = map(pathlib.Path, sys.argv[1:])
+mined = mine(open_training_set(root), None, embedder_name="pixels", cache=cache, max_prompts=9, seed=0)
+heavy = ("torch", "open_clip", "faiss", "scipy", "huggingface_hub", "memex_audit.training_set.embedded_set")
+print(json.dumps([len(mined.prompts.prompts), [name for name in heavy if name in sys.modules]]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(root), str(tmp_path / "cache")],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert json.loads(done.stdout) == [4, []]
+
+
+def test_a_set_without_a_usable_example_is_an_error_that_says_why(folder, embedder, tmp_path):
+    root = folder({"a.png": "", "a.txt": "a cat", "b.png": 1})
+    message = (
+        r"must hold a picture with a caption, got none \(2 set aside, the first: a\.png: empty file\); check"
+    )
+    with pytest.raises(TrainingSetError, match=message):
+        mine(
+            open_training_set(root),
+            lambda: embedder,
+            embedder_name="pixels",
+            cache=tmp_path / "c",
+            max_prompts=9,
+            seed=0,
+        )
+
+
+def test_ids_that_are_not_distinct_are_an_error(root, embedder, tmp_path):
+    training_set = open_training_set(root)
+    training_set.examples = lambda: (
+        example for _ in "ab" for example in type(training_set).examples(training_set)
+    )
+    with pytest.raises(
+        TrainingSetError, match=r"Example ids of .*set must differ, got 'a\.png' twice; number them"
+    ):
+        mine(
+            training_set,
+            lambda: embedder,
+            embedder_name="pixels",
+            cache=tmp_path / "c",
+            max_prompts=9,
+            seed=0,
+        )
+
+
+@pytest.mark.parametrize(
+    ("spoil", "got"),
+    [
+        (lambda vectors: vectors * np.float32(2), "norms off by up to 1;"),
+        (lambda vectors: vectors.astype(np.float64), r"float64 \(6, 192\); correct its embed"),
+        (lambda vectors: vectors[1:], r"float32 \(5, 192\);"),
+        (lambda vectors: vectors[0], r"float32 \(192,\);"),
+        (lambda vectors: vectors * np.float32("nan"), "norms off by up to nan;"),
+    ],
+)
+def test_an_embedder_that_breaks_its_contract_is_named(run, embedder, spoil, got):
+    original = embedder.embed
+    embedder.embed = lambda images: spoil(original(images))
+    with pytest.raises(EmbedderError, match=rf"pixels must give float32 \(6, 192\) of unit norm, got {got}"):
+        run()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_prompts": 0}, "`max_prompts` must be at least 1, got 0; an audit needs prompts"),
+        (
+            {"similarity": 0.0},
+            r"`similarity` must be in \(0, 1\], got similarity=0.0. It is a cosine; larger is closer",
+        ),
+        ({"similarity": 95}, r"`similarity` must be in \(0, 1\], got similarity=95"),
+    ],
+)
+def test_options_that_cannot_be_used_are_refused_before_anything_is_read(run, options, message):
+    with pytest.raises(ConfigurationError, match=message):
+        run(load=never, **options)
