@@ -44,6 +44,8 @@ def flagging_delta(images: NDArray[np.uint8], n_first_look: int, clique_size: in
     clique = bottleneck_clique_delta(distances, clique_size)
     if n_first_look >= len(images):
         return clique
+    if n_first_look < 2:  # the rest was set aside: no edge in the first look
+        return math.inf
     first = distances[:n_first_look, :n_first_look][np.triu_indices(n_first_look, 1)]
     return max(clique, float(first.min()))
 
@@ -77,12 +79,23 @@ def choose_edge_delta(flagging_deltas: Sequence[float], alpha: float) -> float:
         flagging_deltas: for each negative the least delta that flags it, or a lower bound of it that is
             above the result.
 
+    Raises:
+        CalibrationError: more negatives than that repeat one picture: no delta is small enough.
+
     >>> choose_edge_delta([0.1, 0.2, 0.2, 0.24], alpha=0.25)
     0.1999
     """
     allowed = math.floor(alpha * len(flagging_deltas))
     beyond = min(LARGEST_EDGE_DELTA, sorted(flagging_deltas)[allowed])
-    return (math.ceil(beyond * 10_000) - 1) / 10_000
+    steps = math.ceil(beyond * 10_000)
+    while steps > 0 and steps / 10_000 >= beyond:  # 0.0051 * 10_000 is a little more than 51
+        steps -= 1
+    if steps < 1:
+        raise CalibrationError(
+            f"at most {allowed} of {len(flagging_deltas)} negatives may repeat one picture, but more do; "
+            "such a model cannot be calibrated with them: look at what it draws, or give other negatives."
+        )
+    return steps / 10_000
 
 
 def choose_match_delta(nearest: Sequence[float]) -> float:

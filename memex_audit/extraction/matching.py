@@ -46,14 +46,15 @@ class Matcher:
             example_ids: m ids.
         """
         height, width = images.shape[1:3]
-        columns = []
-        for training_image in self._training_set.load(example_ids):
-            columns.append(l2_to_many(fit_to(training_image, height, width), images))
+        columns = [
+            l2_to_many(fit_to(training_image, height, width), images)
+            for training_image in self._training_set.load(example_ids)
+        ]
         distances = np.stack(columns, axis=1) if columns else np.zeros((len(images), 0))
         return Nearest(distances=distances, example_ids=tuple(example_ids))
 
     def distances_to_neighbors(self, images: NDArray[np.uint8], n: int = NEIGHBORS) -> Nearest:
-        """Return the l2 of every generation to the `n` training images nearest to any of them by embedding."""
+        """Return every generation's l2 to the `n` training images nearest to any of them by embedding."""
         index = self._index()
         n = min(n, len(index.example_ids))
         similarities, rows = index.search(self._embedder().embed(list(images)), n)

@@ -1,9 +1,9 @@
 """Draw with a diffusers pipeline on cuda, mps or cpu."""
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from memex_audit.generation.fingerprints import settings_digest
 from memex_audit.generation.guards import to_bytes
 from memex_audit.generation.model_folder import SamplerSettings
 from memex_audit.records import Generation, GenerationRequest
+
+# diffusers has no typed base that names what its pipelines share.
+Pipeline: TypeAlias = Any
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -50,7 +53,7 @@ def choose_dtype(wanted: str, device: str, *, bf16: bool) -> str:
     return "fp32"
 
 
-def load_pipeline(folder: Path, *, device: str = "auto", dtype: str = "auto") -> Any:
+def load_pipeline(folder: Path, *, device: str = "auto", dtype: str = "auto") -> Pipeline:
     """Load a text-to-image pipeline of any diffusers family: safetensors only, no remote code.
 
     A safety checker is taken off: its black pictures would hide replicas, and look like replicas of each
@@ -65,9 +68,8 @@ def load_pipeline(folder: Path, *, device: str = "auto", dtype: str = "auto") ->
     dtype = choose_dtype(dtype, device, bf16=cuda and torch.cuda.is_bf16_supported())
     diffusers_logging.disable_progress_bar()
     try:
-        pipeline = AutoPipelineForText2Image.from_pretrained(
-            str(folder), use_safetensors=True, local_files_only=True, torch_dtype=DTYPES[dtype]
-        )
+        load = cast("Callable[..., Pipeline]", AutoPipelineForText2Image.from_pretrained)
+        pipeline = load(str(folder), use_safetensors=True, local_files_only=True, torch_dtype=DTYPES[dtype])
     except Exception as error:  # a broken folder raises whatever its broken part happens to raise
         raise ModelError(
             f"the model in {folder} must load as a text-to-image pipeline, "
@@ -90,7 +92,7 @@ class DiffusersGenerator:
     seeded = True
     shareable = False
 
-    def __init__(self, pipeline: Any, *, fingerprint: str, sampler: SamplerSettings) -> None:
+    def __init__(self, pipeline: Pipeline, *, fingerprint: str, sampler: SamplerSettings) -> None:
         self._pipeline = pipeline
         self._arguments = _call_arguments(pipeline, sampler)
         self.fingerprint = fingerprint
@@ -99,7 +101,7 @@ class DiffusersGenerator:
             "scheduler": type(pipeline.scheduler).__name__,
             "scheduler_digest": settings_digest(_plain(pipeline.scheduler.config)),
             "dtype": str(pipeline.dtype).removeprefix("torch."),
-            **{name: value for name, value in self._arguments.items()},
+            **self._arguments,
         }
         self.evaluations_per_image = _evaluations(pipeline, self._arguments)
 
@@ -112,16 +114,23 @@ class DiffusersGenerator:
         """Draw one picture a request, all in one batch; yields in order.
 
         Raises:
-            ModelError: the pipeline gave another number of pictures than it was asked for.
+            ModelError: the pipeline refused the settings, or gave another number of pictures than it was
+                asked for.
         """
         generators = [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
-        with torch.inference_mode():
-            images = self._pipeline(
-                prompt=[request.prompt for request in requests],
-                generator=generators,
-                output_type="np",
-                **self._arguments,
-            ).images
+        try:
+            with torch.inference_mode():
+                images = self._pipeline(
+                    prompt=[request.prompt for request in requests],
+                    generator=generators,
+                    output_type="np",
+                    **self._arguments,
+                ).images
+        except ValueError as error:  # a size that its autoencoder cannot have, for example
+            raise ModelError(
+                f"{type(self._pipeline).__name__} must draw with {self._arguments}, "
+                f"got ValueError: {_first_line(error)}"
+            ) from error
         if len(images) != len(requests):
             raise ModelError(f"the pipeline gave {len(images)} pictures for {len(requests)} prompts.")
         for request, image in zip(requests, images, strict=True):
@@ -129,7 +138,7 @@ class DiffusersGenerator:
             yield Generation(request=request, pixels=pixels, reason=reason)
 
 
-def _call_arguments(pipeline: Any, sampler: SamplerSettings) -> dict[str, Any]:
+def _call_arguments(pipeline: Pipeline, sampler: SamplerSettings) -> dict[str, Any]:
     """Settings as arguments of the pipeline's call; what is not set gets the pipeline's default, written
     out, so that a new version's other default makes other settings."""
     parameters = inspect.signature(pipeline.__call__).parameters
@@ -148,10 +157,15 @@ def _call_arguments(pipeline: Any, sampler: SamplerSettings) -> dict[str, Any]:
     return arguments
 
 
-def _evaluations(pipeline: Any, arguments: Mapping[str, Any]) -> int:
+def _evaluations(pipeline: Pipeline, arguments: Mapping[str, Any]) -> int:
     network = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
-    # A guidance-distilled network takes the scale as an input and is evaluated once.
-    distilled = bool(network and getattr(network.config, "guidance_embeds", False))
+    # A guidance-distilled network takes the scale as an input and is evaluated once; the pipelines of such
+    # families have another argument for guidance by two evaluations, off by default.
+    distilled = (
+        getattr(network.config, "guidance_embeds", False)
+        or getattr(network.config, "time_cond_proj_dim", None) is not None
+        or "true_cfg_scale" in inspect.signature(pipeline.__call__).parameters
+    )
     guided = float(arguments.get("guidance_scale") or 0) > 1 and not distilled
     return int(arguments.get("num_inference_steps", 1)) * (2 if guided else 1)
 

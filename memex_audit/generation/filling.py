@@ -1,7 +1,7 @@
 """Draw what the store does not have yet, a batch of prompts at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 
 from memex_audit.errors import ModelError
 from memex_audit.generation.store import UnitStore
@@ -23,9 +23,11 @@ def fill(
     """Make sure that the store holds the first `n` pictures of each prompt.
 
     Under the lock of these prompts, what is missing is drawn in batches across prompts. A prompt is
-    written as soon as its last picture is there, so an interruption loses at most one batch. `generator`
-    is called only if anything is missing; `progress` hears the number of pictures just drawn.
+    written as soon as its last picture is there, and what is there of it if the drawing breaks off, so an
+    interruption loses at most one batch. `generator` is called only if anything is missing; `progress`
+    hears the number of pictures just drawn.
     """
+    prompts = list(dict.fromkeys(prompts))
     if not any(store.missing(prompt, n) for prompt in prompts):
         return
     with store.lock(prompts):
@@ -36,9 +38,12 @@ def fill(
         drawn = _draw(generator(), requests, batch_size, progress)
         for prompt, items in groupby(work, key=lambda item: item[0]):
             numbers = [number for _, number in items]
-            pictures = [next(drawn) for _ in numbers]
-            for run in _consecutive(numbers):
-                store.write(prompt, [numbers[i] for i in run], [pictures[i] for i in run])
+            pictures: list[Generation] = []
+            try:
+                pictures.extend(islice(drawn, len(numbers)))
+            finally:
+                for run in _consecutive(numbers[: len(pictures)]):
+                    store.write(prompt, [numbers[i] for i in run], [pictures[i] for i in run])
 
 
 def _draw(

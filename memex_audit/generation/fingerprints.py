@@ -56,7 +56,7 @@ def _read_cache(cache: Path | None) -> dict[str, str]:
         return {}
     try:
         return dict(json.loads(cache.read_text()))
-    except ValueError:  # written by a run that was killed: read the weights again
+    except (ValueError, TypeError):  # written by a run that was killed: read the weights again
         return {}
 
 

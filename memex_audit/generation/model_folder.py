@@ -61,7 +61,7 @@ def fetch_model(hub_id: str) -> Path:
     name, _, revision = hub_id.partition("@")
     if not revision:
         raise ConfigurationError(
-            f"a hub id must name its revision, got {hub_id!r}; write {hub_id}@COMMIT so that two audits "
+            f"a hub id must name its revision, got {hub_id!r}; write {name}@COMMIT so that two audits "
             "see the same weights."
         )
     from diffusers import DiffusionPipeline
@@ -95,10 +95,35 @@ def read_sampler_settings(folder: Path) -> SamplerSettings:
     if not path.is_file():
         return SamplerSettings()
     try:
-        table = tomllib.loads(path.read_text()).get("generation", {})
-        size = table.pop("size", None)
-        return SamplerSettings(size=(size, size) if isinstance(size, int) else size and tuple(size), **table)
-    except (tomllib.TOMLDecodeError, TypeError) as error:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("generation", {})
+        return _sampler_settings(**table)
+    except (ValueError, TypeError) as error:  # ValueError: no TOML, or no UTF-8
         raise ConfigurationError(
             f"{path} must hold a [generation] table with steps, guidance, size or batch_size, got: {error}."
         ) from error
+
+
+def _sampler_settings(
+    *, steps: object = None, guidance: object = None, size: object = None, batch_size: object = None
+) -> SamplerSettings:
+    scale = float(guidance) if isinstance(guidance, int) else guidance
+    if scale is not None and not (isinstance(scale, float) and scale >= 0):
+        raise ValueError(f"guidance = {guidance!r}, which is no number of 0 or more")
+    sides = [size, size] if isinstance(size, int) else size
+    if sides is not None and not (isinstance(sides, list) and len(sides) == 2):
+        raise ValueError(f"size = {size!r}, which is no side and no [height, width]")
+    height, width = (_whole("size", side) for side in sides or (None, None))
+    return SamplerSettings(
+        steps=_whole("steps", steps),
+        guidance=scale,
+        size=None if height is None or width is None else (height, width),
+        batch_size=_whole("batch_size", batch_size),
+    )
+
+
+def _whole(name: str, value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} = {value!r}, which is no whole number of 1 or more")
+    return value

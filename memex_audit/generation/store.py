@@ -9,10 +9,12 @@ pictures an audit wants is not part of the identity: a longer look adds a unit a
 import hashlib
 import io
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +41,8 @@ SCHEMA = pa.schema(
     metadata={"memex_unit": UNIT_VERSION},
 )
 
+UNIT_NAME = re.compile(r"(\d+)-(\d+)")
+
 Summary = Callable[[NDArray[np.uint8]], NDArray[np.uint16]]
 
 
@@ -55,7 +59,7 @@ def open_store_folder(root: Path) -> Path:
             ignore.write_text("*\n")
     except OSError as error:
         raise StoreError(
-            f"the store must be a folder that can be written, got {root} ({error.strerror}); "
+            f"the store must be a folder that can be written, got {root} ({_reason(error)}); "
             "name another with --memex-store."
         ) from error
     return root
@@ -78,9 +82,7 @@ class UnitStore:
 
     def missing(self, prompt: str, n: int) -> list[int]:
         """Return which of the pictures 0 ... n - 1 are not there yet."""
-        covered = {
-            number for first, last, _ in self._unit_files(prompt) for number in range(first, last + 1)
-        }
+        covered = {number for first, last, _ in self._unit_files(prompt) for number in range(first, last + 1)}
         return [number for number in range(n) if number not in covered]
 
     def request(self, prompt: str, number: int) -> GenerationRequest:
@@ -103,8 +105,7 @@ class UnitStore:
             StoreError: the disk is full or the store cannot be written; nothing half-written remains.
         """
         rows = [
-            self._row(number, generation)
-            for number, generation in zip(numbers, generations, strict=True)
+            self._row(number, generation) for number, generation in zip(numbers, generations, strict=True)
         ]
         folder = self._folder(prompt)
         target = folder / f"{numbers[0]:06d}-{numbers[-1]:06d}.parquet"
@@ -114,19 +115,35 @@ class UnitStore:
             pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), partial, compression="zstd")
             partial.replace(target)
         except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise StoreError(
-                f"the store {self._units} cannot be written ({error.strerror}); free space or name "
-                "another with --memex-store. What was generated before is kept."
-            ) from error
+            raise self._cannot_write(error) from error
+        finally:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
 
     @contextmanager
     def lock(self, prompts: Sequence[str]) -> Iterator[None]:
-        """Hold the lock of a batch of prompts: who comes second waits, then finds the work done."""
+        """Hold the lock of a batch of prompts: who comes second waits, then finds the work done.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
         key = hashlib.sha256("\0".join([str(self._units), *prompts]).encode()).hexdigest()[:32]
-        self._locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._locks / f"{key}.lock"):
+        lock = FileLock(self._locks / f"{key}.lock")
+        try:
+            self._locks.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        try:
             yield
+        finally:
+            lock.release()
+
+    def _cannot_write(self, error: OSError) -> StoreError:
+        return StoreError(
+            f"the store {self._units} cannot be written ({_reason(error)}); free space or name "
+            "another with --memex-store. What was generated before is kept."
+        )
 
     def _folder(self, prompt: str) -> Path:
         digest = hashlib.sha256(unicodedata.normalize("NFC", prompt).encode()).hexdigest()
@@ -136,16 +153,13 @@ class UnitStore:
         folder = self._folder(prompt)
         if not folder.is_dir():
             return []
-        files = []
-        for path in sorted(folder.glob("[0-9]*.parquet")):
-            first, _, last = path.stem.partition("-")
-            files.append((int(first), int(last), path))
-        return files
+        named = ((UNIT_NAME.fullmatch(path.stem), path) for path in sorted(folder.glob("*.parquet")))
+        return [(int(name[1]), int(name[2]), path) for name, path in named if name]  # no stray copies
 
-    def _read_unit(self, path: Path) -> list[dict[str, object]]:
+    def _read_unit(self, path: Path) -> list[dict[str, Any]]:
         try:
             table = pq.read_table(path)
-        except (OSError, pa.ArrowInvalid) as error:
+        except (OSError, pa.ArrowException) as error:
             raise StoreError(
                 f"the unit file {path} cannot be read ({error}); delete it and run again: only its "
                 "pictures are generated anew."
@@ -156,7 +170,8 @@ class UnitStore:
                 f"the unit file {path} must be of version {UNIT_VERSION}, got {version!r}; "
                 "name another store with --memex-store."
             )
-        return table.to_pylist()
+        rows: list[dict[str, Any]] = table.to_pylist()
+        return rows
 
     def _row(self, number: int, generation: Generation) -> dict[str, object]:
         row: dict[str, object] = {
@@ -171,13 +186,17 @@ class UnitStore:
         return row
 
 
-def _generation(prompt: str, row: dict[str, object]) -> Generation:
-    request = GenerationRequest(prompt=prompt, seed=int(row["seed"]))  # type: ignore[call-overload]
+def _generation(prompt: str, row: dict[str, Any]) -> Generation:
+    request = GenerationRequest(prompt=prompt, seed=row["seed"])
     pixels = None
     if row["pixels"] is not None:
-        with Image.open(io.BytesIO(row["pixels"])) as image:  # type: ignore[arg-type]
+        with Image.open(io.BytesIO(row["pixels"])) as image:
             pixels = np.asarray(image)
-    return Generation(request=request, pixels=pixels, reason=row["reason"])  # type: ignore[arg-type]
+    return Generation(request=request, pixels=pixels, reason=row["reason"])
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

@@ -1,0 +1,309 @@
+"""Findings, rates and controls -> words. Each is worded once, here, for every report and failure."""
+
+import hashlib
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from memex_audit.rates.verdicts import rate_verdict
+from memex_audit.records import ControlResult, Finding, Match, MatchKind, Protocol, Rate, RunVerdict, Verdict
+
+LONGEST_TEXT = 200
+LONGEST_SLUG = 40
+LOOK_CLOSER = "look at the pictures (--memex-evidence full:FOLDER)"
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """Write a share as percent: enough digits that only 0 reads 0 % and only 1 reads 100 %.
+
+    Args:
+        share: in [0, 1].
+        digits: significant digits of the share, or of its distance to 1 where that is smaller.
+
+    >>> percent(0.0093178), percent(0.01), percent(0.753), percent(0.0), percent(0.99996)
+    ('0.93 %', '1 %', '75 %', '0 %', '99.996 %')
+    """
+    smaller = 100 * min(share, 1 - share)
+    if smaller <= 0:
+        return f"{100 * share:.0f} %"
+    decimals = max(0, digits - 1 - math.floor(math.log10(smaller)))
+    if decimals > 12:
+        return f"{100 * share:.{digits - 1}e} %"
+    text = f"{100 * share:.{decimals}f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) + " %"
+
+
+def percent_beside(share: float, limit: float) -> str:
+    """Write a share so that it stands on the same side of the limit in print as it does in truth.
+
+    >>> percent_beside(0.010004, 0.01), percent_beside(0.0093, 0.01)
+    ('1.0004 %', '0.93 %')
+    """
+    for digits in range(2, 12):
+        text = percent(share, digits)
+        if share == limit or text != percent(limit, digits):
+            return text
+    return text
+
+
+def quoted(text: str, longest: int = LONGEST_TEXT) -> str:
+    r"""Quote a text of unknown origin on one line: what does not print is escaped, what is long is cut.
+
+    >>> print(quoted("a cat\n\x1b[31m"))
+    "a cat\n\x1b[31m"
+    """
+    cut = text if len(text) <= longest else text[: longest - 3] + "..."
+    return '"' + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut) + '"'
+
+
+def digest(text: str) -> str:
+    """Return what stands for a text that must not be shown: the first 12 hex digits of its SHA-256."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def prompt_slug(text: str) -> str:
+    """Turn a prompt into a part of a test id: ASCII, lower case, dashes, at most 40 characters.
+
+    >>> prompt_slug("A café, at Night!")
+    'a-cafe-at-night'
+    """
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    return slug[:LONGEST_SLUG].rstrip("-") or "prompt"
+
+
+def prompt_name(finding: Finding, *, redact: bool = False, longest: int = LONGEST_TEXT) -> str:
+    """Name a finding's prompt: by its text, or by its id where captions must not be shown."""
+    return f"prompt {finding.prompt_id}" if redact else quoted(finding.prompt, longest)
+
+
+def example_name(match: Match, *, redact: bool = False) -> str:
+    """Name a training image: by its id, or by the id's digest, since ids are often made of captions."""
+    return digest(match.example_id) if redact else quoted(match.example_id)[1:-1]
+
+
+def explain_finding(
+    finding: Finding, *, protocol: Protocol, rerun: str | None = None, redact: bool = False
+) -> str:
+    """Say what was found for a prompt: claim, evidence, how sure, what next; one line each.
+
+    Args:
+        finding: what the audit found.
+        protocol: how it was decided.
+        rerun: the command that repeats the case.
+        redact: name prompt and training image by digests.
+    """
+    lines = [
+        _claim(finding, redact=redact),
+        "Evidence: " + "; ".join(_evidence(finding, protocol)) + ".",
+        "How sure: " + _how_sure(finding, protocol),
+        "Next: " + _next(_FINDING_NEXT[finding.verdict], rerun),
+    ]
+    return "\n".join(lines)
+
+
+def one_line(finding: Finding, redact: bool = False) -> str:
+    """Name a finding on one line, for lists."""
+    name = prompt_name(finding, redact=redact, longest=70)
+    said = f"{name}: {finding.replicas} of {_generations(finding.generations)} near a training image"
+    if finding.match:
+        said += f", {example_name(finding.match, redact=redact)}, nearest l2 {finding.match.distance:.3f}"
+    elif finding.clique_size:
+        said += f", {finding.clique_size} nearly the same"
+    return f"{said}, {_copies(finding)}"
+
+
+def _claim(finding: Finding, *, redact: bool) -> str:
+    name = prompt_name(finding, redact=redact)
+    if finding.match and finding.verdict is Verdict.EXTRACTED:
+        image = example_name(finding.match, redact=redact)
+        return f"The model gives back training image {image} for {name}."
+    if finding.verdict is Verdict.EXTRACTED:
+        return f"The model gives back a training image for {name}."
+    if finding.verdict is Verdict.FLAGGED:
+        return (
+            f"The model draws nearly the same picture for {name} again and again; no training image matched."
+        )
+    if finding.verdict is Verdict.UNDECIDED:
+        return f"It is undecided whether the model gives back a training image for {name}."
+    if finding.near_miss:
+        return f"Near miss: a generation for {name} lies near a training image, too few for an extraction."
+    return f"No training image was given back for {name}."
+
+
+def _evidence(finding: Finding, protocol: Protocol) -> list[str]:
+    near = f"{finding.replicas} of {_generations(finding.generations)} within l2 {protocol.match_delta:.3g}"
+    said = [f"{near} of a training image (match delta)"]
+    if finding.match:
+        said.append(f"nearest l2 {finding.match.distance:.3f}")
+    if finding.clique_size:
+        agree = f"{finding.clique_size} generations lie pairwise within tile-l2 {protocol.edge_delta:.3g}"
+        said.append(f"{agree} (a clique; {protocol.clique_size} make one)")
+    else:
+        said.append(f"no clique of {protocol.clique_size} at tile-l2 {protocol.edge_delta:.3g} was found")
+    said.append(f"the training set holds {_copies(finding)} of the caption's image")
+    if finding.match:
+        said.append(_of_match(finding.match))
+    if finding.set_aside:
+        said.append(f"{_generations(finding.set_aside)} more set aside: blank, broken or of another size")
+    return said
+
+
+def _of_match(match: Match) -> str:
+    under = "this caption" if match.kind is MatchKind.MATCHING else "another caption"
+    return f"the image stands under {under} ({match.kind.value}), k = {match.k} within match delta of it"
+
+
+def _how_sure(finding: Finding, protocol: Protocol) -> str:
+    if finding.verdict is Verdict.EXTRACTED:
+        return (
+            f"seen, not estimated: {finding.replicas} different seeds gave it back. What counts as the same "
+            f"picture rests on the thresholds of protocol {protocol.name}."
+        )
+    if finding.verdict is Verdict.FLAGGED:
+        return (
+            "the prompt fixes the picture, which memorization does, and so can a template or a model that "
+            "draws little variety. Without a matching training image it is no extraction."
+        )
+    if finding.verdict is Verdict.UNDECIDED:
+        return f"not at all: {_undecided_reason(finding)}. It counts as extracted in the rate's upper bound."
+    once = "a single generation near a training image can be chance. " if finding.near_miss else ""
+    return once + _blind(finding.blind_spot)
+
+
+def _undecided_reason(finding: Finding) -> str:
+    drawn = finding.generations + finding.set_aside
+    if finding.generations < 2 or finding.generations < finding.set_aside:
+        return f"only {finding.generations} of {_generations(drawn)} could be judged"
+    return f"the search for a clique among {_generations(finding.generations)} gave up before an answer"
+
+
+def _blind(share: float) -> str:
+    if share >= 1:
+        return "so few generations rule out nothing."
+    return (
+        f"a prompt that replicates in {percent(share)} of its generations or more would have shown it with "
+        "95 % probability; one that replicates less often may pass unseen."
+    )
+
+
+_FINDING_NEXT = {
+    Verdict.EXTRACTED: f"{LOOK_CLOSER}, then take the image or its duplicates out of the training set",
+    Verdict.FLAGGED: f"{LOOK_CLOSER} and check that the training set covers what the model was trained on",
+    Verdict.UNDECIDED: "mend what made generations unusable, or draw others (--memex-seed)",
+    Verdict.NOT_FLAGGED: "nothing; more generations (--memex-generations) narrow the blind spot",
+}
+
+
+def rate_sentence(rate: Rate) -> str:
+    """Say a rate in one sentence: counts, bounds, limit, blind spot.
+
+    It reads: 0 of 320 prompt groups extracted; true rate among prompts like these at most 0.93 % (95 %
+    confidence, one-sided exact binomial); limit 1 %; blind to prompts that replicate in fewer than 75 %
+    of generations.
+    """
+    counts = f"{rate.extracted_groups:,} of {rate.groups:,} prompt groups extracted"
+    if rate.undecided_groups:
+        counts += f", {rate.undecided_groups:,} undecided"
+    return "; ".join([counts, _bounds(rate), f"limit {percent(rate.limit)}", _blind_to(rate)])
+
+
+def explain_rate(rate: Rate, *, rerun: str | None = None) -> str:
+    """Say what a rate shows against its limit: claim, evidence, how sure, what next; one line each."""
+    limit = percent(rate.limit)
+    outcome = rate_verdict(rate)
+    claims = {
+        RunVerdict.PASS: f"The extraction rate is within the limit of {limit}.",
+        RunVerdict.FAIL: f"The extraction rate is over the limit of {limit}.",
+        RunVerdict.INCONCLUSIVE: f"Inconclusive: the rate may be within the limit of {limit} or over it.",
+    }
+    advice = {
+        RunVerdict.PASS: "nothing; to see rarer replicas, narrow the blind spot with --memex-generations",
+        RunVerdict.FAIL: "see the extracted prompts; deduplicate the training set and train again",
+    }
+    lines = [
+        claims[outcome],
+        f"Evidence: {'; '.join(_rate_counts(rate))}.",
+        f"How sure: {_bounds(rate)}; {_blind_to(rate)}.",
+        "Next: " + _next(advice[outcome] if outcome in advice else _what_settles(rate), rerun),
+    ]
+    return "\n".join(lines)
+
+
+def _rate_counts(rate: Rate) -> list[str]:
+    said = [f"{rate.extracted_groups:,} of {rate.groups:,} prompt groups extracted"]
+    if rate.extracted_groups and not rate.extracted:
+        said.append("flagged prompts count as extracted, there being no training set to match them in")
+    if rate.undecided_groups:
+        said.append(f"{rate.undecided_groups:,} groups undecided, counted as extracted in the upper bound")
+    said.append(
+        f"of {rate.prompts:,} prompts {rate.extracted:,} extracted, {rate.flagged:,} flagged, "
+        f"{rate.undecided:,} undecided, {rate.near_misses:,} near misses"
+    )
+    said.append(f"{rate.replicas:,} of {rate.generations:,} generations near a training image")
+    size = "" if rate.frame_size is None else f", {rate.frame_size:,} groups"
+    said.append(f"frame: {rate.frame}{size}")
+    return said
+
+
+def _bounds(rate: Rate) -> str:
+    upper = percent_beside(rate.upper, rate.limit)
+    said = f"true rate among prompts like these at most {upper}"
+    if rate.lower > 0:
+        said = f"true rate among prompts like these at least {percent_beside(rate.lower, rate.limit)}"
+        said += f", at most {upper}"
+    return f"{said} ({percent(rate.confidence)} confidence, {_method(rate.method)})"
+
+
+def _method(method: str) -> str:
+    return "one-sided exact binomial" if method.startswith("binomial") else method
+
+
+def _blind_to(rate: Rate) -> str:
+    return f"blind to prompts that replicate in fewer than {percent(rate.blind_spot)} of generations"
+
+
+def _what_settles(rate: Rate) -> str:
+    from memex_audit.rates.bounds import groups_needed
+
+    needed = groups_needed(rate.limit, rate.confidence, rate.extracted_groups + rate.undecided_groups)
+    if rate.frame_size is not None and needed > rate.frame_size:
+        return (
+            f"it would take {needed:,} groups with no further extraction, and the frame has "
+            f"{rate.frame_size:,}: widen the frame (--memex-prompts), or state a limit that it can bear out"
+        )
+    return (
+        f"audit {needed:,} groups in all, {needed - rate.groups:,} more (--memex-max-prompts): that settles "
+        "it if no further extraction is seen"
+    )
+
+
+def explain_control(control: ControlResult) -> str:
+    """Say what a control showed, and what it does not show."""
+    seen = f"{control.kind} control: {control.detected:,} of {control.prompts:,} prompts"
+    if not control.prompts:
+        return f"{control.kind} control: no prompts to run it on, so it shows nothing ({control.subject})"
+    if control.kind == "positive":
+        return f"{seen} extracted ({control.subject}): shows power on these, not on another model"
+    from memex_audit.rates.bounds import binomial_upper
+
+    upper = percent(binomial_upper(control.detected, control.prompts, 0.95))
+    return f"{seen} flagged ({control.subject}): at most {upper} false alarms (95 % confidence)"
+
+
+def explain_controls(controls: Sequence[ControlResult]) -> str:
+    """Say what the controls showed, one line each."""
+    return "\n".join(map(explain_control, controls)) or "no control ran: that the gate can fail is not shown"
+
+
+def _next(advice: str, rerun: str | None) -> str:
+    return f"{advice}. Repeat: {rerun}" if rerun else f"{advice}."
+
+
+def _generations(n: int) -> str:
+    return f"{n:,} generation{'' if n == 1 else 's'}"
+
+
+def _copies(finding: Finding) -> str:
+    return f"{finding.duplication_count:,} near-cop{'y' if finding.duplication_count == 1 else 'ies'}"

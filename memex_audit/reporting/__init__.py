@@ -1,0 +1,1 @@
+"""Results -> what people and machines read: terminal, JSON, Allure, pictures."""

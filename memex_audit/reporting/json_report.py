@@ -1,0 +1,173 @@
+"""Result -> JSON, in the shape of memex-report.schema.json."""
+
+import dataclasses
+import json
+import math
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from memex_audit.records import AuditResult, Finding, Rate
+from memex_audit.reporting.redaction import kind_of_reason, redact_match, redact_set_aside
+
+SCHEMA = 1
+SCHEMA_FILE = Path(__file__).with_name("memex-report.schema.json")
+
+Record = TypeVar("Record")
+
+
+def record_to_dict(record: object) -> dict[str, Any]:
+    """Turn a record into plain dicts, lists, strings, numbers, booleans and None.
+
+    Only these exact types, so that JSON, and what carries pytest-xdist's messages, take it.
+    """
+    names = [field.name for field in dataclasses.fields(record)]  # type: ignore[arg-type]
+    return {name: _plain(getattr(record, name)) for name in names}
+
+
+def record_from_dict(kind: type[Record], data: Mapping[str, Any]) -> Record:
+    """Make the record of that kind again; the inverse of record_to_dict.
+
+    Values that a record declares as `object` (settings) come back plain: their tuples as lists.
+    """
+    hints = get_type_hints(kind)
+    return kind(**{name: _typed(hints[name], value) for name, value in data.items()})
+
+
+def result_to_json(result: AuditResult, *, redact: bool = False) -> dict[str, Any]:
+    """Return the result in the shape of memex-report.schema.json.
+
+    Args:
+        result: of a run.
+        redact: prompts become null; ids of training images, and names of what was set aside, become the
+            first 12 hex digits of their SHA-256, since both are often made of captions.
+    """
+    return {
+        "schema": SCHEMA,
+        "verdict": result.verdict.value,
+        "rate": _or_null(result.rate),
+        "calibration": _or_null(result.calibration),
+        "findings": [_finding_to_json(finding, redact=redact) for finding in result.findings],
+        "set_aside": _set_aside_to_json(result, redact=redact),
+        "controls": [record_to_dict(control) for control in result.controls],
+        "notes": list(result.notes),
+        "provenance": _finite(_or_null(result.provenance)),
+    }
+
+
+def write_json(path: Path, result: AuditResult, *, redact: bool = False) -> None:
+    """Write the result to a file that is there whole or not at all."""
+    data = result_to_json(result, redact=redact)
+    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        # A lone surrogate in a caption (a file name that is no UTF-8) must not lose the report.
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def finding_to_dict(finding: Finding) -> dict[str, Any]:
+    """Turn a finding into plain data."""
+    return record_to_dict(finding)
+
+
+def finding_from_dict(data: Mapping[str, Any]) -> Finding:
+    """Make the finding again."""
+    return record_from_dict(Finding, data)
+
+
+def rate_to_dict(rate: Rate) -> dict[str, Any]:
+    """Turn a rate into plain data."""
+    return record_to_dict(rate)
+
+
+def rate_from_dict(data: Mapping[str, Any]) -> Rate:
+    """Make the rate again."""
+    return record_from_dict(Rate, data)
+
+
+_SHOWN = (
+    "prompt_id", "prompt", "duplication_count", "group_id", "verdict", "near_miss", "generations",
+    "set_aside", "network_evaluations", "clique_size", "replicas", "blind_spot", "match",
+)  # fmt: skip
+
+
+def _finding_to_json(finding: Finding, *, redact: bool) -> dict[str, Any]:
+    whole = record_to_dict(finding)
+    shown = {name: whole[name] for name in _SHOWN}
+    if redact:
+        shown["prompt"] = None
+        shown["match"] = None if finding.match is None else record_to_dict(redact_match(finding.match))
+    return shown
+
+
+def _set_aside_to_json(result: AuditResult, *, redact: bool) -> dict[str, Any]:
+    entries = result.set_aside
+    if redact:
+        entries = tuple(map(redact_set_aside, entries))
+    return {
+        "total": len(entries),
+        "by_reason": dict(Counter(kind_of_reason(entry.reason) for entry in entries).most_common()),
+        "generations": sum(finding.set_aside for finding in result.findings),
+        "entries": [record_to_dict(entry) for entry in entries],
+    }
+
+
+def _or_null(record: object) -> dict[str, Any] | None:
+    return None if record is None else record_to_dict(record)
+
+
+def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return record_to_dict(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(entry) for entry in value]
+    return _plain_scalar(value)
+
+
+def _plain_scalar(value: object) -> object:
+    if value is None or isinstance(value, bool):
+        return value
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    # NumPy scalars are no Python numbers, but know theirs.
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def _typed(hint: Any, value: Any) -> Any:  # noqa: ANN401 - any hint, any value of it
+    if value is None or hint is object:
+        return value
+    options = [option for option in get_args(hint) if option is not NoneType]
+    if get_origin(hint) is tuple:
+        return tuple(_typed(options[0], entry) for entry in value)
+    if get_origin(hint) is dict:
+        return dict(value)
+    if NoneType in get_args(hint):
+        return _typed(options[0], value)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return record_from_dict(hint, value)
+    return hint(value)
+
+
+def _finite(value: object) -> object:
+    """Write numbers that JSON does not have as words: a setting may be infinite."""
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_finite(entry) for entry in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,93 @@
+"""A model is what its files hold."""
+
+import hashlib
+import json
+import os
+import shutil
+
+import pytest
+
+from memex_audit.errors import ModelError
+from memex_audit.generation.fingerprints import model_fingerprint, settings_digest
+
+
+@pytest.fixture
+def model(tmp_path):
+    folder = tmp_path / "model"
+    (folder / "unet").mkdir(parents=True)
+    (folder / "model_index.json").write_text("{}")
+    (folder / "unet" / "weights.safetensors").write_bytes(b"weights one")
+    return folder
+
+
+def test_a_fingerprint_is_the_digest_of_names_and_digests(model):
+    lines = "".join(
+        f"{name}\0{hashlib.sha256(content).hexdigest()}\n"
+        for name, content in [("model_index.json", b"{}"), ("unet/weights.safetensors", b"weights one")]
+    )
+    assert model_fingerprint(model) == hashlib.sha256(lines.encode()).hexdigest()
+
+
+def test_a_copy_elsewhere_is_the_same_model(model, tmp_path):
+    copy = shutil.copytree(model, tmp_path / "elsewhere" / "copy", copy_function=shutil.copyfile)
+    assert model_fingerprint(copy) == model_fingerprint(model)
+
+
+def test_a_changed_weight_makes_another_model(model):
+    before = model_fingerprint(model)
+    (model / "unet" / "weights.safetensors").write_bytes(b"weights two")
+    assert model_fingerprint(model) != before
+
+
+def test_a_renamed_part_makes_another_model(model):
+    before = model_fingerprint(model)
+    (model / "unet").rename(model / "transformer")
+    assert model_fingerprint(model) != before
+
+
+@pytest.mark.parametrize("name", ["memex.toml", "memex-calibration.json", "README.md", "preview.png"])
+def test_files_that_hold_no_model_do_not_count(model, name):
+    before = model_fingerprint(model)
+    (model / name).write_text("anything")
+    assert model_fingerprint(model) == before
+
+
+def test_a_cached_file_is_not_read_again_while_size_and_time_stand(model, tmp_path):
+    cache = tmp_path / "store" / "fingerprints.json"
+    weights = model / "unet" / "weights.safetensors"
+    before, status = model_fingerprint(model, cache), weights.stat()
+    weights.write_bytes(b"weights two")
+    os.utime(weights, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert model_fingerprint(model, cache) == before  # the cost of not reading gigabytes
+    os.utime(weights, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    assert model_fingerprint(model, cache) == model_fingerprint(model) != before
+
+
+def test_a_changed_size_is_seen_through_the_cache(model, tmp_path):
+    cache = tmp_path / "fingerprints.json"
+    weights = model / "unet" / "weights.safetensors"
+    before, status = model_fingerprint(model, cache), weights.stat()
+    weights.write_bytes(b"weights and more")
+    os.utime(weights, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert model_fingerprint(model, cache) != before
+
+
+@pytest.mark.parametrize("content", ["", '{"a": ', "3", "[1]"], ids=["empty", "half", "number", "list"])
+def test_a_broken_cache_is_made_again(model, tmp_path, content):
+    cache = tmp_path / "fingerprints.json"
+    cache.write_text(content)
+    assert model_fingerprint(model, cache) == model_fingerprint(model)
+    assert len(json.loads(cache.read_text())) == 2
+    assert list(tmp_path.glob("*.partial")) == []
+
+
+def test_a_folder_without_model_files_has_no_fingerprint(tmp_path):
+    with pytest.raises(ModelError, match=r"must hold safetensors and JSON files, .* has none"):
+        model_fingerprint(tmp_path)
+
+
+def test_the_order_of_settings_does_not_matter_and_every_value_does():
+    digest = settings_digest({"steps": 20, "guidance": 7.5})
+    assert digest == settings_digest({"guidance": 7.5, "steps": 20})
+    assert digest == hashlib.sha256(b'{"guidance":7.5,"steps":20}').hexdigest()[:16]
+    assert digest != settings_digest({"steps": 21, "guidance": 7.5})
