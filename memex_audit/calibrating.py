@@ -97,8 +97,8 @@ def _flagging_deltas(
 
 
 def _draw(bench: Workbench, texts: Sequence[str], n: int) -> list[NDArray[np.uint8]]:
-    store, batch_size = bench.unit_store, bench.sampler.batch_size or 8
-    fill(store, lambda: bench.generator, texts, n, batch_size=batch_size)
+    store = bench.unit_store
+    fill(store, lambda: bench.generator, texts, n, batch_size=bench.batch_size)
     drawn = []
     for text in texts:
         pixels = [generation.pixels for generation in store.read(text, n) if generation.pixels is not None]

@@ -45,6 +45,8 @@ class Workbench:
         self.load_embedder: Callable[[], Embedder] = self.open_embedder
         self.load_index: Callable[[], Index] = self.open_index
         self.mining_progress: MiningProgress | None = None
+        # A user's own generator comes without a folder, and so without settings or calibration beside it.
+        self._draws_from_folder = False
 
     # -- store and model
 
@@ -78,8 +80,15 @@ class Workbench:
             steps=chosen.steps or beside.steps,
             guidance=beside.guidance if chosen.guidance is None else chosen.guidance,
             size=chosen.size or beside.size,
-            batch_size=chosen.batch_size or beside.batch_size or DEFAULT_BATCH_SIZE,
+            batch_size=chosen.batch_size or beside.batch_size,
         )
+
+    @cached_property
+    def batch_size(self) -> int:
+        """How many pictures are drawn at once."""
+        if self.generator and self._draws_from_folder and self.sampler.batch_size:
+            return self.sampler.batch_size
+        return self.settings.batch_size or DEFAULT_BATCH_SIZE
 
     @cached_property
     def generator(self) -> Generator:
@@ -97,6 +106,7 @@ class Workbench:
         from memex_audit.generation.diffusers_pipeline import DiffusersGenerator
         from memex_audit.generation.fingerprints import model_fingerprint
 
+        self._draws_from_folder = True
         fingerprint = model_fingerprint(self.model_folder, self.store_folder / "fingerprints.json")
         return DiffusersGenerator(open_pipeline(), fingerprint=fingerprint, sampler=self.sampler)
 
@@ -278,7 +288,7 @@ class Workbench:
     def calibration_places(self) -> tuple[Path, ...]:
         """Where a calibration of this model is looked for; the last is where one is written."""
         own = self.store_folder / "calibrations" / f"{self.generator.fingerprint[:32]}-{self.settings_key}.json"
-        return (self.model_folder / CALIBRATION_FILE, own)
+        return (self.model_folder / CALIBRATION_FILE, own) if self._draws_from_folder else (own,)
 
     @property
     def settings_key(self) -> str:
@@ -327,7 +337,7 @@ class Workbench:
             generator=lambda: self.generator,
             evaluations_per_image=lambda: self.generator.evaluations_per_image,
             matcher=self.matcher,
-            batch_size=self.sampler.batch_size or DEFAULT_BATCH_SIZE,
+            batch_size=self.batch_size,
             first=first,
             progress=progress or no_progress,
         )
