@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -68,7 +68,7 @@ def load_pipeline(folder: Path, *, device: str = "auto", dtype: str = "auto") ->
     dtype = choose_dtype(dtype, device, bf16=cuda and torch.cuda.is_bf16_supported())
     diffusers_logging.disable_progress_bar()
     try:
-        load = cast("Callable[..., Pipeline]", AutoPipelineForText2Image.from_pretrained)
+        load: Callable[..., Pipeline] = AutoPipelineForText2Image.from_pretrained
         pipeline = load(str(folder), use_safetensors=True, local_files_only=True, torch_dtype=DTYPES[dtype])
     except Exception as error:  # a broken folder raises whatever its broken part happens to raise
         raise ModelError(
@@ -158,12 +158,13 @@ def _call_arguments(pipeline: Pipeline, sampler: SamplerSettings) -> dict[str, A
 
 
 def _evaluations(pipeline: Pipeline, arguments: Mapping[str, Any]) -> int:
-    network = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
+    network: Any = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
+    config = getattr(network, "config", None)
     # A guidance-distilled network takes the scale as an input and is evaluated once; the pipelines of such
     # families have another argument for guidance by two evaluations, off by default.
     distilled = (
-        getattr(network.config, "guidance_embeds", False)
-        or getattr(network.config, "time_cond_proj_dim", None) is not None
+        getattr(config, "guidance_embeds", False)
+        or getattr(config, "time_cond_proj_dim", None) is not None
         or "true_cfg_scale" in inspect.signature(pipeline.__call__).parameters
     )
     guided = float(arguments.get("guidance_scale") or 0) > 1 and not distilled

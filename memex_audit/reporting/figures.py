@@ -1,6 +1,7 @@
 """Exhibit -> pictures: the evidence for one prompt on a sheet, by default as mosaics that show no one."""
 
 import io
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,7 +78,7 @@ def _n_cells(side: int) -> int:
 
 
 def _spans(edges: NDArray[np.int_]) -> list[tuple[int, int]]:
-    return [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [(int(a), int(b)) for a, b in pairwise(edges)]
 
 
 def _nearest(exhibit: "Exhibit") -> int | None:

@@ -6,21 +6,25 @@ import re
 from memex_audit.explain import digest
 from memex_audit.records import Match, SetAside
 
+# Where a reason goes over from its kind to what it found: `: `, `, got`, ` of a.png` (not ` of 5 rows`).
+_DETAILS = re.compile(r""":|, got\b| of (?!\d)|["'`]""")
+
 
 def kind_of_reason(reason: str) -> str:
-    """Return what kind of fault a reason is: what stands before its first colon, without quoted names.
+    """Return what kind of fault a reason is: its words up to where it begins to quote or to name things.
 
     >>> kind_of_reason("picture without a caption: no a-red-cat.txt")
     'picture without a caption'
+    >>> kind_of_reason("empty caption of a-red-cat.png")
+    'empty caption'
     """
-    kind = re.sub(r"""(["'`]).*?\1""", "...", reason)
-    return kind.split(":", 1)[0].strip() or "unknown"
+    return _DETAILS.split(reason, maxsplit=1)[0].strip() or "unknown"
 
 
 def redact_set_aside(entry: SetAside) -> SetAside:
     """Name what was set aside by its digest; of the reason only the kind stays."""
     kind = kind_of_reason(entry.reason)
-    if entry.what:
+    if len(entry.what) > 3:  # a shorter one is part of any word
         kind = kind.replace(entry.what, "...")
     return SetAside(what=digest(entry.what), reason=kind)
 

@@ -1,0 +1,271 @@
+"""What every Generator promises, shown on tiny real pipelines with random weights."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from memex_audit.errors import ConfigurationError, ModelError
+from memex_audit.generation.diffusers_pipeline import (
+    DiffusersGenerator,
+    choose_device,
+    choose_dtype,
+    load_pipeline,
+)
+from memex_audit.generation.model_folder import SamplerSettings, check_model_folder
+from memex_audit.protocols import Generator
+from memex_audit.records import GenerationRequest
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+SAMPLER = SamplerSettings(steps=2, guidance=3.0, size=(32, 32))
+REQUESTS = tuple(GenerationRequest(prompt=f"a {name}", seed=2**40 + i) for i, name in enumerate(["cat", "dog", "sun"]))
+
+
+def tokenizer():
+    words = ["<|startoftext|>", "<|endoftext|>", *LETTERS, *(f"{letter}</w>" for letter in LETTERS)]
+    return CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=8)
+
+
+def safety_checker():
+    tiny = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    return StableDiffusionSafetyChecker(
+        CLIPConfig(text_config=tiny, vision_config={**tiny, "image_size": 8, "patch_size": 4}, projection_dim=8)
+    )
+
+
+def parts(**others):
+    torch.manual_seed(0)
+    words = tokenizer()
+    text = CLIPTextConfig(
+        vocab_size=len(words), hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=8, bos_token_id=0, eos_token_id=1, pad_token_id=1, projection_dim=8,
+    )  # fmt: skip
+    return {
+        "vae": AutoencoderKL(
+            block_out_channels=(8, 8), norm_num_groups=4, latent_channels=4, sample_size=32, scaling_factor=0.2,
+            down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+        ),
+        "text_encoder": CLIPTextModel(text),
+        "tokenizer": words,
+        "unet": UNet2DConditionModel(
+            sample_size=16, in_channels=4, out_channels=4, block_out_channels=(8, 8), layers_per_block=1,
+            cross_attention_dim=8, attention_head_dim=4, norm_num_groups=4,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        ),
+        "scheduler": DDIMScheduler(num_train_timesteps=100),
+        "safety_checker": None,
+        "feature_extractor": None,
+        "requires_safety_checker": False,
+        **others,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A pipeline on disk, with a safety checker."""
+    path = tmp_path_factory.mktemp("models") / "tiny"
+    checked = parts(safety_checker=safety_checker(), feature_extractor=CLIPImageProcessor(size=8, crop_size=8))
+    StableDiffusionPipeline(**checked).save_pretrained(path, safe_serialization=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pipeline(folder):
+    return load_pipeline(folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def generator(pipeline):
+    return DiffusersGenerator(pipeline, fingerprint="tiny", sampler=SAMPLER)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "cuda", "mps", "device"),
+    [
+        ("auto", True, True, "cuda"), ("auto", True, False, "cuda"), ("auto", False, True, "mps"),
+        ("auto", False, False, "cpu"), ("cpu", True, True, "cpu"), ("cuda", True, False, "cuda"),
+        ("cuda:1", True, False, "cuda:1"), ("mps", False, True, "mps"),
+    ],
+)  # fmt: skip
+def test_the_best_device_there_is_is_taken_unless_one_is_wanted(wanted, cuda, mps, device):
+    assert choose_device(wanted, cuda=cuda, mps=mps) == device
+
+
+@pytest.mark.parametrize("wanted", ["cuda", "cuda:0", "mps", "gpu", "", "xpu"])
+def test_a_device_that_is_not_here_is_refused(wanted):
+    with pytest.raises(ConfigurationError, match=rf"`device` must be auto, .*got device='{wanted}'; leave"):
+        choose_device(wanted, cuda=False, mps=False)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "bf16", "dtype"),
+    [
+        ("auto", "cuda", True, "bf16"), ("auto", "cuda:1", False, "fp16"), ("auto", "mps", False, "fp32"),
+        ("auto", "cpu", True, "fp32"), ("fp16", "cpu", False, "fp16"), ("fp32", "cuda", True, "fp32"),
+        ("bf16", "cuda", False, "bf16"),
+    ],
+)  # fmt: skip
+def test_half_precision_is_for_cuda_unless_it_is_wanted(wanted, device, bf16, dtype):
+    assert choose_dtype(wanted, device, bf16=bf16) == dtype
+
+
+def test_a_dtype_that_does_not_exist_is_refused():
+    with pytest.raises(ConfigurationError, match=r"`dtype` must be one of auto, fp32, fp16, bf16, got dtype='int8'"):
+        choose_dtype("int8", "cpu", bf16=False)
+
+
+def test_the_adapter_is_a_generator(generator):
+    assert isinstance(generator, Generator)
+    assert generator.seeded
+    assert not generator.shareable
+    assert generator.device == "cpu"
+
+
+def test_every_request_is_answered_in_order(generator):
+    drawn = list(generator.generate(REQUESTS))
+    assert [generation.request for generation in drawn] == list(REQUESTS)
+    for generation in drawn:
+        assert generation.reason is None
+        assert generation.pixels.shape == (32, 32, 3)
+        assert generation.pixels.dtype == np.uint8
+    assert (drawn[0].pixels != drawn[1].pixels).any()
+
+
+def test_a_request_gives_the_same_picture_alone_and_in_a_batch(generator):
+    together = list(generator.generate(REQUESTS))
+    backwards = list(generator.generate(REQUESTS[::-1]))[::-1]
+    for request, one, other in zip(REQUESTS, together, backwards, strict=True):
+        (alone,) = generator.generate([request])
+        for batched in (one, other):
+            assert np.abs(alone.pixels.astype(int) - batched.pixels).max() <= 2
+
+
+def test_the_initial_latent_depends_on_the_seed_alone(generator, pipeline, monkeypatch):
+    drawn = []
+    prepare = pipeline.prepare_latents
+    monkeypatch.setattr(pipeline, "prepare_latents", lambda *a, **k: drawn.append(prepare(*a, **k)) or drawn[-1])
+    list(generator.generate(REQUESTS))
+    list(generator.generate(REQUESTS[1:2]))
+    list(generator.generate([GenerationRequest(prompt="another", seed=REQUESTS[1].seed)]))
+    batch, alone, other_prompt = drawn
+    assert torch.equal(batch[1:2], alone)
+    assert torch.equal(alone, other_prompt)
+    assert not torch.equal(batch[0], batch[1])
+
+
+def test_settings_are_written_out_with_the_defaults_of_the_pipeline(pipeline, generator):
+    assert generator.settings == {
+        "pipeline": "StableDiffusionPipeline", "scheduler": "DDIMScheduler", "dtype": "float32",
+        "scheduler_digest": generator.settings["scheduler_digest"],
+        "num_inference_steps": 2, "guidance_scale": 3.0, "height": 32, "width": 32,
+    }  # fmt: skip
+    defaults = DiffusersGenerator(pipeline, fingerprint="tiny", sampler=SamplerSettings())
+    assert defaults.settings["num_inference_steps"] == 50  # StableDiffusionPipeline.__call__
+    assert defaults.settings["guidance_scale"] == 7.5
+    assert "height" not in defaults.settings
+
+
+def test_another_scheduler_makes_other_settings(generator):
+    other = StableDiffusionPipeline(**parts(scheduler=DDIMScheduler(num_train_timesteps=50)))
+    settings = DiffusersGenerator(other, fingerprint="tiny", sampler=SAMPLER).settings
+    assert settings["scheduler_digest"] != generator.settings["scheduler_digest"]
+
+
+@pytest.mark.parametrize(("guidance", "evaluations"), [(3.0, 4), (1.0, 2), (0.0, 2), (None, 4)])
+def test_guidance_doubles_the_evaluations(pipeline, guidance, evaluations):
+    sampler = SamplerSettings(steps=2, guidance=guidance)
+    assert DiffusersGenerator(pipeline, fingerprint="", sampler=sampler).evaluations_per_image == evaluations
+
+
+def test_the_evaluations_are_what_the_network_sees(generator, pipeline, monkeypatch):
+    seen = []
+    forward = pipeline.unet.forward
+    monkeypatch.setattr(pipeline.unet, "forward", lambda x, *a, **k: seen.append(len(x)) or forward(x, *a, **k))
+    list(generator.generate(REQUESTS))
+    assert sum(seen) == len(REQUESTS) * generator.evaluations_per_image
+
+
+def test_the_safety_checker_is_taken_off(folder, pipeline):
+    assert (folder / "safety_checker" / "model.safetensors").is_file()
+    assert pipeline.safety_checker is None
+
+
+def test_a_vae_that_gives_nan_is_set_aside_as_not_finite():
+    broken = StableDiffusionPipeline(**parts())
+    broken.set_progress_bar_config(disable=True)
+    torch.nn.init.constant_(broken.vae.decoder.conv_out.bias, torch.nan)
+    drawn = list(DiffusersGenerator(broken, fingerprint="", sampler=SAMPLER).generate(REQUESTS))
+    assert [(g.pixels, g.reason) for g in drawn] == [(None, "not finite")] * 3
+
+
+def test_a_vae_that_gives_black_is_set_aside_as_blank():
+    broken = StableDiffusionPipeline(**parts())
+    broken.set_progress_bar_config(disable=True)
+    torch.nn.init.constant_(broken.vae.decoder.conv_out.bias, -1000.0)
+    drawn = list(DiffusersGenerator(broken, fingerprint="", sampler=SAMPLER).generate(REQUESTS))
+    assert [(g.pixels, g.reason) for g in drawn] == [(None, "blank")] * 3
+
+
+def test_a_pipeline_that_gives_too_few_pictures_is_refused(generator, monkeypatch):
+    class Short:
+        images = np.zeros((1, 8, 8, 3))
+
+    monkeypatch.setattr(generator, "_pipeline", lambda **arguments: Short)
+    with pytest.raises(ModelError, match=r"the pipeline gave 1 pictures for 3 prompts"):
+        list(generator.generate(REQUESTS))
+
+
+def test_a_size_that_the_pipeline_cannot_draw_is_named(pipeline):
+    odd = DiffusersGenerator(pipeline, fingerprint="", sampler=SamplerSettings(steps=1, size=(33, 33)))
+    with pytest.raises(ModelError, match=r"StableDiffusionPipeline must draw with .*'height': 33.* divisible by 8"):
+        list(odd.generate(REQUESTS))
+
+
+def test_a_setting_that_the_pipeline_does_not_know_is_refused():
+    class Unguided:
+        def __call__(self, prompt, num_inference_steps=1):
+            raise NotImplementedError
+
+    with pytest.raises(ConfigurationError, match=r"Unguided takes no guidance_scale, got guidance_scale=3\.0; leave"):
+        DiffusersGenerator(Unguided(), fingerprint="", sampler=SamplerSettings(guidance=3.0))
+
+
+@pytest.fixture
+def spoiled(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "spoiled")
+
+
+def fails_to_load(spoiled, reason):
+    with pytest.raises(ModelError, match=rf"the model in .*spoiled must load as .*, got {reason}") as caught:
+        load_pipeline(spoiled, device="cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_corrupt_weights_give_one_line(spoiled):
+    weights = spoiled / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    fails_to_load(spoiled, r"\w+: .+")
+
+
+def test_a_missing_tokenizer_gives_one_line(spoiled):
+    shutil.rmtree(spoiled / "tokenizer")
+    fails_to_load(spoiled, r"\w+: .+")
+
+
+def test_a_broken_index_gives_one_line(spoiled):
+    (spoiled / "model_index.json").write_text("{")
+    fails_to_load(spoiled, r"\w+: .+")
+
+
+def test_pickled_weights_are_not_loaded_even_unchecked(spoiled):
+    weights = spoiled / "unet" / "diffusion_pytorch_model.safetensors"
+    torch.save({}, weights.with_suffix(".bin"))
+    weights.unlink()
+    fails_to_load(spoiled, r"\w+: .+")
+    with pytest.raises(ModelError, match=r"weights must be safetensors, .*unet has only diffusion_pytorch_model\.bin"):
+        check_model_folder(spoiled)

@@ -1,0 +1,166 @@
+"""Only what is missing is drawn, once, and what was drawn is kept."""
+
+import multiprocessing
+import time
+
+import numpy as np
+import pytest
+
+from memex_audit.errors import ModelError
+from memex_audit.generation.filling import fill
+from memex_audit.generation.store import UnitStore
+from memex_audit.records import Generation
+
+PROMPTS = ["one", "two", "three"]
+
+
+def summarize(pixels):
+    return np.zeros((1, 3), np.uint16)
+
+
+def open_store(root):
+    return UnitStore(root, fingerprint="f" * 64, digest="d" * 16, root_seed=0, summarize=summarize)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(tmp_path / "store")
+
+
+def answer(request):
+    pixels = np.random.default_rng(request.seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    return Generation(request=request, pixels=pixels)
+
+
+class Counting:
+    """Answers honestly, counts, and breaks off with `error` before batch number `stop`."""
+
+    def __init__(self, stop=None, error=KeyboardInterrupt):
+        self.requests, self.sizes, self._stop, self._error = [], [], stop, error
+
+    def generate(self, requests):
+        if len(self.sizes) == self._stop:
+            raise self._error
+        self.sizes.append(len(requests))
+        self.requests += requests
+        for request in requests:
+            yield answer(request)
+
+
+def never():
+    raise AssertionError("no generator is needed")
+
+
+def test_batches_run_across_prompts_and_progress_hears_them(store):
+    generator, heard = Counting(), []
+    fill(store, lambda: generator, PROMPTS, 3, batch_size=4, progress=heard.append)
+    assert generator.sizes == heard == [4, 4, 1]
+    assert generator.requests == [store.request(prompt, i) for prompt in PROMPTS for i in range(3)]
+    for prompt in PROMPTS:
+        assert [g.request for g in store.read(prompt, 3)] == [store.request(prompt, i) for i in range(3)]
+
+
+def test_no_generator_is_loaded_when_nothing_is_missing(store):
+    fill(store, Counting, PROMPTS, 3, batch_size=4)
+    fill(store, never, PROMPTS, 3, batch_size=4)
+    fill(store, never, PROMPTS, 2, batch_size=4)
+    fill(store, never, [], 2, batch_size=4)
+
+
+def test_a_longer_look_draws_only_the_rest(store):
+    fill(store, Counting, ["one"], 3, batch_size=4)
+    generator = Counting()
+    fill(store, lambda: generator, ["one", "two"], 5, batch_size=100)
+    assert generator.requests == [
+        store.request(*key) for key in [("one", 3), ("one", 4), *(("two", i) for i in range(5))]
+    ]
+
+
+def test_a_hole_is_filled_and_what_surrounds_it_is_kept(store):
+    for number in (0, 2):
+        store.write("one", [number], [answer(store.request("one", number))])
+    generator = Counting()
+    fill(store, lambda: generator, ["one"], 5, batch_size=8)
+    assert generator.requests == [store.request("one", i) for i in (1, 3, 4)]
+    assert [g.request for g in store.read("one", 5)] == [store.request("one", i) for i in range(5)]
+
+
+def test_a_prompt_named_twice_is_drawn_once(store):
+    generator = Counting()
+    fill(store, lambda: generator, ["one", "two", "one"], 2, batch_size=8)
+    assert len(generator.requests) == 4
+
+
+@pytest.mark.parametrize("batch_size", [2, 3, 4, 5])
+def test_an_interruption_keeps_every_finished_batch(store, batch_size):
+    interrupted = Counting(stop=2)
+    with pytest.raises(KeyboardInterrupt):
+        fill(store, lambda: interrupted, PROMPTS, 4, batch_size=batch_size)
+    assert len(interrupted.requests) == 2 * batch_size
+    again = Counting()
+    fill(store, lambda: again, PROMPTS, 4, batch_size=batch_size)
+    everything = [store.request(prompt, i) for prompt in PROMPTS for i in range(4)]
+    assert interrupted.requests + again.requests == everything
+    assert [g.request for prompt in PROMPTS for g in store.read(prompt, 4)] == everything
+
+
+def test_a_long_look_broken_off_loses_at_most_one_batch(store):
+    with pytest.raises(MemoryError):
+        fill(store, lambda: Counting(stop=9, error=MemoryError), ["one"], 500, batch_size=8)
+    assert store.missing("one", 500) == list(range(72, 500))
+
+
+class Wrong:
+    def __init__(self, spoil):
+        self._spoil = spoil
+
+    def generate(self, requests):
+        return iter(self._spoil([answer(request) for request in requests]))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "n"),
+    [(lambda a: a[::-1], 4), (lambda a: a[:3], 3), (lambda a: [*a, a[0]], 5), (lambda a: [], 0)],
+    ids=["another order", "too few", "too many", "none"],
+)
+def test_a_generator_that_does_not_answer_each_request_is_refused(store, spoil, n):
+    with pytest.raises(ModelError, match=rf"must answer every request in order, got {n} answers to 4 requests"):
+        fill(store, lambda: Wrong(spoil), ["one", "two"], 2, batch_size=4)
+    assert store.missing("one", 2) == [0, 1]
+
+
+class Slow:
+    """Logs every request to a file; slow enough for another process to come in between."""
+
+    def __init__(self, log):
+        self._log = log
+
+    def generate(self, requests):
+        for request in requests:
+            with self._log.open("a") as file:
+                file.write(f"{request.prompt} {request.seed}\n")
+            time.sleep(0.02)
+            yield answer(request)
+
+
+def fill_slowly(root, log, barrier):
+    store = open_store(root)
+    barrier.wait(timeout=20)
+    fill(store, lambda: Slow(log), PROMPTS, 4, batch_size=3)
+
+
+def test_two_processes_filling_one_store_at_once_draw_each_picture_once(tmp_path):
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(2)
+    arguments = (tmp_path / "store", tmp_path / "log", barrier)
+    workers = [context.Process(target=fill_slowly, args=arguments) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=20)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    store = open_store(tmp_path / "store")
+    expected = [store.request(prompt, i) for prompt in PROMPTS for i in range(4)]
+    drawn = (tmp_path / "log").read_text().splitlines()
+    assert drawn == [f"{request.prompt} {request.seed}" for request in expected]
+    assert [g.request for prompt in PROMPTS for g in store.read(prompt, 4)] == expected
