@@ -20,7 +20,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from graph_methods import METHODS, Graph
+from graph_methods import METHODS, Graph, Run
 from image_sets import CASES, DELTA, N
 
 from memex_audit.extraction.block_sums import block_sums, candidate_graph
@@ -32,7 +32,7 @@ INTRODUCTION = """
 ## Near-duplicate graph of 500 generations
 
 `python benchmarks/tile_l2.py --write-docs` on {machine}. One thread; CPU seconds of the method alone, each
-in a process of its own; memory is the peak of the resident set, the images included, over what the
+in a process of its own, the better of two runs where one takes under 3 s; memory is the peak of the resident set, the images included, over what the
 process held before it read them. Edges: tile-l2 <= 0.1.
 
 No photograph ships with this project: the natural images are synthetic, random phases under a 1/f
@@ -87,13 +87,19 @@ def measure(method: str, file: Path, side: int) -> Measurement:
     before = resident_bytes("VmRSS")
     images = np.fromfile(file, np.uint8).reshape(N, side, side, 3)
     run = METHODS[method](images)
-    started = time.process_time()
-    edges, share = run()
-    cpu_s = (time.process_time() - started) / share
+    cpu_s, edges = timed(run)
+    if cpu_s < 3:
+        cpu_s = min(cpu_s, timed(run)[0])
     peak = (resident_bytes("VmHWM") - before) / images.nbytes
     if edges is not None:
         np.fill_diagonal(edges, val=False)
     return Measurement(cpu_s=cpu_s, peak_over_images=peak, edges=edges)
+
+
+def timed(run: Run) -> tuple[float, Graph | None]:
+    started = time.process_time()
+    edges, share = run()
+    return (time.process_time() - started) / share, edges
 
 
 def measure_case(case: str, side: int, folder: Path) -> Case:

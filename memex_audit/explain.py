@@ -17,9 +17,7 @@ LOOK_CLOSER = "look at the pictures (--memex-evidence full:FOLDER)"
 def percent(share: float, digits: int = 2) -> str:
     """Write a share as percent: enough digits that only 0 reads 0 % and only 1 reads 100 %.
 
-    Args:
-        share: in [0, 1].
-        digits: significant digits of the share, or of its distance to 1 where that is smaller.
+    `digits` are significant ones of the share, or of its distance to 1 where that is smaller.
 
     >>> percent(0.0093178), percent(0.01), percent(0.753), percent(0.0), percent(0.99996)
     ('0.93 %', '1 %', '75 %', '0 %', '99.996 %')
@@ -88,11 +86,7 @@ def explain_finding(
 ) -> str:
     """Say what was found for a prompt: claim, evidence, how sure, what next; one line each.
 
-    Args:
-        finding: what the audit found.
-        protocol: how it was decided.
-        rerun: the command that repeats the case.
-        redact: name prompt and training image by digests.
+    `rerun` is the command that repeats the case; `redact` names prompt and training image by digests.
     """
     lines = [
         _claim(finding, redact=redact),
@@ -197,12 +191,7 @@ _FINDING_NEXT = {
 
 
 def rate_sentence(rate: Rate) -> str:
-    """Say a rate in one sentence: counts, bounds, limit, blind spot.
-
-    It reads: 0 of 320 prompt groups extracted; true rate among prompts like these at most 0.93 % (95 %
-    confidence, one-sided exact binomial); limit 1 %; blind to prompts that replicate in fewer than 75 %
-    of generations.
-    """
+    """Say a rate in one sentence: counts, bounds, limit, blind spot."""
     counts = f"{rate.extracted_groups:,} of {rate.groups:,} prompt groups extracted"
     if rate.undecided_groups:
         counts += f", {rate.undecided_groups:,} undecided"
@@ -281,9 +270,9 @@ def _what_settles(rate: Rate) -> str:
 
 def explain_control(control: ControlResult) -> str:
     """Say what a control showed, and what it does not show."""
-    seen = f"{control.kind} control: {control.detected:,} of {control.prompts:,} prompts"
     if not control.prompts:
         return f"{control.kind} control: no prompts to run it on, so it shows nothing ({control.subject})"
+    seen = f"{control.kind} control: {control.detected:,} of {control.prompts:,} prompts"
     if control.kind == "positive":
         return f"{seen} extracted ({control.subject}): shows power on these, not on another model"
     from memex_audit.rates.bounds import binomial_upper

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def usage_errors() -> Iterator[None]:
-    """Turn this package's errors into usage errors: one line, no traceback."""
+def as_one_line(kind: type[Exception]) -> Iterator[None]:
+    """Turn this package's errors into one that pytest shows without a traceback."""
     try:
         yield
     except MemexAuditError as error:
-        raise pytest.UsageError(str(error)) from error
+        raise kind(str(error)) from error
 
 
 def is_audit_case(item: pytest.Item) -> bool:
@@ -89,7 +89,7 @@ class AuditSession:
             return
         from memex_audit.explain import prompt_slug
 
-        with usage_errors():
+        with as_one_line(pytest.Collector.CollectError):
             prompts = self.prompts.prompts
         ids = [prompt.prompt_id for prompt in prompts]
         # Ids are made of content, so -k, --lf and a report's history survive insertions.
@@ -102,7 +102,7 @@ class AuditSession:
     @pytest.hookimpl
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Check the markers of audit cases before anything is drawn."""
-        with usage_errors():
+        with as_one_line(pytest.UsageError):
             for item in filter(is_audit_case, items):
                 for marker in item.iter_markers("memex"):
                     check_marker(marker.kwargs)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
     Loader = Callable[[NDArray[np.intp]], Pixels]
 
-# 1024 products of bytes centred by 128 sum to at most 2^24 in magnitude, so float32 holds every partial
-# sum exactly, in whatever order and with or without fused multiply-add.
+# 1024 products of bytes centred by 128 sum to at most 2^24 in magnitude, and up to there float32 holds
+# every integer: exact in whatever order they are summed, with or without fused multiply-add.
 STRIP = 1024
 # Images that are compared with one image at a time: bounds the memory of l2_to_many to some 50 MB.
 CHUNK_VALUES = 1 << 22

@@ -1,6 +1,7 @@
 """Draw with a diffusers pipeline on cuda, mps or cpu."""
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -69,7 +70,12 @@ def load_pipeline(folder: Path, *, device: str = "auto", dtype: str = "auto") ->
     diffusers_logging.disable_progress_bar()
     try:
         load: Callable[..., Pipeline] = AutoPipelineForText2Image.from_pretrained
-        pipeline = load(str(folder), use_safetensors=True, local_files_only=True, torch_dtype=DTYPES[dtype])
+        with warnings.catch_warnings():
+            # diffusers 0.42 renames it to `dtype`, which 0.35 ignores: drop this when 0.35 is dropped.
+            warnings.filterwarnings("ignore", "`torch_dtype` is deprecated", FutureWarning)
+            pipeline = load(
+                str(folder), use_safetensors=True, local_files_only=True, torch_dtype=DTYPES[dtype]
+            )
     except Exception as error:  # a broken folder raises whatever its broken part happens to raise
         raise ModelError(
             f"the model in {folder} must load as a text-to-image pipeline, "

@@ -24,11 +24,13 @@ def attach_finding(finding: Finding, sheet_jpeg: bytes | None, text: str) -> Non
     """Attach the evidence of a finding to the test that runs: outside of one Allure has no place for it.
 
     Args:
-        finding: names the attachment's prompt by its id.
+        finding: its verdict, and a near miss, become tags to filter by.
         sheet_jpeg: from figures.evidence_sheet with mosaic=True, never originals.
         text: from explain.explain_finding.
     """
-    allure.attach(text, f"finding {finding.prompt_id}", allure.attachment_type.TEXT)
+    tags = [finding.verdict.value, *(["near miss"] if finding.near_miss else [])]
+    allure.dynamic.tag(*tags)  # type: ignore[no-untyped-call]
+    allure.attach(text, "finding", allure.attachment_type.TEXT)
     if sheet_jpeg is not None:
         allure.attach(sheet_jpeg, "evidence (mosaic)", allure.attachment_type.JPG)
 

@@ -36,15 +36,14 @@ def evidence_sheet(exhibit: "Exhibit", *, mosaic: bool = True) -> bytes:
     """
     nearest = _nearest(exhibit)
     shown = _chosen(len(exhibit.generations), nearest)
-    panels = [(f"seed {row + 1}", exhibit.generations[row]) for row in shown]
+    panels = [(f"replica {row + 1}", exhibit.generations[row]) for row in shown]
     if nearest is not None:
         panels[shown.index(nearest)] = ("nearest", exhibit.generations[nearest])
     if exhibit.training_image is not None and nearest is not None:
         panels.append(("training image", exhibit.training_image))
         panels.append(("difference", _difference(exhibit.generations[nearest], exhibit.training_image)))
     total = len(exhibit.generations)
-    heading = f"{len(shown)} of {total} agreeing generations"
-    heading += ", as 8 x 8 mosaic of cell means" if mosaic else ""
+    heading = f"{len(shown)} of {total} replicas" + (", as mosaics of cell means" if mosaic else "")
     sheet = _draw([(name, _panel(pixels, mosaic=mosaic)) for name, pixels in panels], heading)
     return _jpeg(sheet)
 

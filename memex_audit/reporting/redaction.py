@@ -7,7 +7,7 @@ from memex_audit.explain import digest
 from memex_audit.records import Match, SetAside
 
 # Where a reason goes over from its kind to what it found: `: `, `, got`, ` of a.png` (not ` of 5 rows`).
-_DETAILS = re.compile(r""":|, got\b| of (?!\d)|["'`]""")
+_DETAILS = re.compile(r""":|, got\b| of (?!\d+ )|["'`]""")
 
 
 def kind_of_reason(reason: str) -> str:

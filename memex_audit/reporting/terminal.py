@@ -58,7 +58,7 @@ def summary_lines(
     lines += _set_aside_lines(result)
     lines += explain_controls(result.controls).splitlines()
     lines.append(_calibration_line(result, protocol))
-    lines += [f"note: {note}" for note in result.notes]
+    lines += [f"note: {quoted(note, 1000)[1:-1]}" for note in result.notes]
     lines.append(_not_proven(result))
     return lines
 
@@ -103,9 +103,11 @@ def _calibration_line(result: AuditResult, protocol: Protocol | None) -> str:
 
     n = len(result.findings)
     alarms = expected_false_alarms(n, calibration.upper)
+    plural = "" if alarms == 1 else "s"
     return (
         f"calibration: calibrated, flagged {calibration.flagged:,} of {calibration.negatives:,} negatives "
-        f"(<= {percent(calibration.upper)}): expect at most {alarms:,} false alarms in {n:,} prompts; {used}"
+        f"(<= {percent(calibration.upper)}): expect at most {alarms:,} false alarm{plural} in {n:,} prompts; "
+        f"{used}"
     )
 
 

@@ -45,8 +45,9 @@ from memex_audit.specimen.training_rows import render
 
 MEAN, STD = 0.5, 0.25
 TEMPERATURE = 0.07
+THRESHOLD, STEEPNESS = 0.75, 20.0
 CAPTION_WEIGHT = 0.05
-CONCEPTS, ROWS_PER_CONCEPT, SCENES, LOOK_ALIKES = 16, 6, 16, 32
+CONCEPTS, ROWS_PER_CONCEPT, SCENES, LOOK_ALIKES = 16, 6, 20, 16
 STEPS = 2000
 SEED = 2023
 
@@ -139,6 +140,19 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     return functional.cross_entropy(logits, torch.arange(len(both)).roll(len(first)))
 
 
+def shared_threshold(first: Tensor, second: Tensor) -> Tensor:
+    """Logistic loss of one similarity for all: near-duplicates above THRESHOLD, all others below.
+
+    NT-Xent compares an image's pairs with each other only: a pair may lie low if all else lies lower,
+    but mining cuts all pairs at one similarity.
+    Source: Zhai et al. 2023, "Sigmoid Loss for Language Image Pre-Training", algorithm 1.
+    """
+    both = torch.cat([first, second])
+    logits = STEEPNESS * (both @ both.T - THRESHOLD)
+    same = torch.eye(len(first), dtype=torch.bool).repeat(2, 2)
+    return functional.softplus(torch.where(same, -logits, logits)).sum() / len(both)
+
+
 def _loss(model: open_clip.CLIP, batch: Batch, tokens: Tensor) -> Tensor:
     first, second = model.encode_image(torch.cat([batch.first, batch.second]), normalize=True).chunk(2)
     n_rows = CONCEPTS * ROWS_PER_CONCEPT
@@ -146,7 +160,8 @@ def _loss(model: open_clip.CLIP, batch: Batch, tokens: Tensor) -> Tensor:
     scores = model.logit_scale.exp().clamp(max=100) * first[:n_rows:ROWS_PER_CONCEPT] @ texts.T
     which = torch.arange(len(texts))
     caption_loss = (functional.cross_entropy(scores, which) + functional.cross_entropy(scores.T, which)) / 2
-    loss: Tensor = nt_xent(first, second, TEMPERATURE) + CAPTION_WEIGHT * caption_loss
+    loss: Tensor = nt_xent(first, second, TEMPERATURE) + shared_threshold(first, second)
+    loss = loss + CAPTION_WEIGHT * caption_loss
     return loss
 
 

@@ -11,8 +11,8 @@ from memex_audit.training_set.vectors import check_vectors, keep_within, screeni
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Queries of the join at a time. Each may have every row as a neighbor: 256 of a million are 3 GB at the
-# very worst.
+# Queries of the join at a time. Each may have every row as a neighbor, some 40 bytes a pair, so not many
+# more; with 64 FAISS takes ten times as long (20,000 vectors of 512: 45 s against 4.7 s).
 BLOCK = 256
 
 

@@ -22,7 +22,9 @@ from memex_audit.records import GenerationRequest
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 SAMPLER = SamplerSettings(steps=2, guidance=3.0, size=(32, 32))
-REQUESTS = tuple(GenerationRequest(prompt=f"a {name}", seed=2**40 + i) for i, name in enumerate(["cat", "dog", "sun"]))
+REQUESTS = tuple(
+    GenerationRequest(prompt=f"a {name}", seed=2**40 + i) for i, name in enumerate(["cat", "dog", "sun"])
+)
 
 
 def tokenizer():
@@ -33,7 +35,9 @@ def tokenizer():
 def safety_checker():
     tiny = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
     return StableDiffusionSafetyChecker(
-        CLIPConfig(text_config=tiny, vision_config={**tiny, "image_size": 8, "patch_size": 4}, projection_dim=8)
+        CLIPConfig(
+            text_config=tiny, vision_config={**tiny, "image_size": 8, "patch_size": 4}, projection_dim=8
+        )
     )
 
 
@@ -41,13 +45,13 @@ def parts(**others):
     torch.manual_seed(0)
     words = tokenizer()
     text = CLIPTextConfig(
-        vocab_size=len(words), hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
-        max_position_embeddings=8, bos_token_id=0, eos_token_id=1, pad_token_id=1, projection_dim=8,
+        vocab_size=len(words), hidden_size=8, intermediate_size=16, num_hidden_layers=1,
+        num_attention_heads=2, max_position_embeddings=8, bos_token_id=0, eos_token_id=1, pad_token_id=1, projection_dim=8,
     )  # fmt: skip
     return {
         "vae": AutoencoderKL(
-            block_out_channels=(8, 8), norm_num_groups=4, latent_channels=4, sample_size=32, scaling_factor=0.2,
-            down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+            block_out_channels=(8, 8), norm_num_groups=4, latent_channels=4, sample_size=32,
+            scaling_factor=0.2, down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
         ),
         "text_encoder": CLIPTextModel(text),
         "tokenizer": words,
@@ -57,7 +61,7 @@ def parts(**others):
             down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
             up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
         ),
-        "scheduler": DDIMScheduler(num_train_timesteps=100),
+        "scheduler": DDIMScheduler(num_train_timesteps=100, steps_offset=1, clip_sample=False),
         "safety_checker": None,
         "feature_extractor": None,
         "requires_safety_checker": False,
@@ -69,7 +73,9 @@ def parts(**others):
 def folder(tmp_path_factory):
     """A pipeline on disk, with a safety checker."""
     path = tmp_path_factory.mktemp("models") / "tiny"
-    checked = parts(safety_checker=safety_checker(), feature_extractor=CLIPImageProcessor(size=8, crop_size=8))
+    checked = parts(
+        safety_checker=safety_checker(), feature_extractor=CLIPImageProcessor(size=8, crop_size=8)
+    )
     StableDiffusionPipeline(**checked).save_pretrained(path, safe_serialization=True)
     return path
 
@@ -115,7 +121,9 @@ def test_half_precision_is_for_cuda_unless_it_is_wanted(wanted, device, bf16, dt
 
 
 def test_a_dtype_that_does_not_exist_is_refused():
-    with pytest.raises(ConfigurationError, match=r"`dtype` must be one of auto, fp32, fp16, bf16, got dtype='int8'"):
+    with pytest.raises(
+        ConfigurationError, match=r"`dtype` must be one of auto, fp32, fp16, bf16, got dtype='int8'"
+    ):
         choose_dtype("int8", "cpu", bf16=False)
 
 
@@ -148,7 +156,9 @@ def test_a_request_gives_the_same_picture_alone_and_in_a_batch(generator):
 def test_the_initial_latent_depends_on_the_seed_alone(generator, pipeline, monkeypatch):
     drawn = []
     prepare = pipeline.prepare_latents
-    monkeypatch.setattr(pipeline, "prepare_latents", lambda *a, **k: drawn.append(prepare(*a, **k)) or drawn[-1])
+    monkeypatch.setattr(
+        pipeline, "prepare_latents", lambda *a, **k: drawn.append(prepare(*a, **k)) or drawn[-1]
+    )
     list(generator.generate(REQUESTS))
     list(generator.generate(REQUESTS[1:2]))
     list(generator.generate([GenerationRequest(prompt="another", seed=REQUESTS[1].seed)]))
@@ -171,7 +181,9 @@ def test_settings_are_written_out_with_the_defaults_of_the_pipeline(pipeline, ge
 
 
 def test_another_scheduler_makes_other_settings(generator):
-    other = StableDiffusionPipeline(**parts(scheduler=DDIMScheduler(num_train_timesteps=50)))
+    other = StableDiffusionPipeline(
+        **parts(scheduler=DDIMScheduler(num_train_timesteps=50, steps_offset=1, clip_sample=False))
+    )
     settings = DiffusersGenerator(other, fingerprint="tiny", sampler=SAMPLER).settings
     assert settings["scheduler_digest"] != generator.settings["scheduler_digest"]
 
@@ -185,7 +197,9 @@ def test_guidance_doubles_the_evaluations(pipeline, guidance, evaluations):
 def test_the_evaluations_are_what_the_network_sees(generator, pipeline, monkeypatch):
     seen = []
     forward = pipeline.unet.forward
-    monkeypatch.setattr(pipeline.unet, "forward", lambda x, *a, **k: seen.append(len(x)) or forward(x, *a, **k))
+    monkeypatch.setattr(
+        pipeline.unet, "forward", lambda x, *a, **k: seen.append(len(x)) or forward(x, *a, **k)
+    )
     list(generator.generate(REQUESTS))
     assert sum(seen) == len(REQUESTS) * generator.evaluations_per_image
 
@@ -222,7 +236,9 @@ def test_a_pipeline_that_gives_too_few_pictures_is_refused(generator, monkeypatc
 
 def test_a_size_that_the_pipeline_cannot_draw_is_named(pipeline):
     odd = DiffusersGenerator(pipeline, fingerprint="", sampler=SamplerSettings(steps=1, size=(33, 33)))
-    with pytest.raises(ModelError, match=r"StableDiffusionPipeline must draw with .*'height': 33.* divisible by 8"):
+    with pytest.raises(
+        ModelError, match=r"StableDiffusionPipeline must draw with .*'height': 33.* divisible by 8"
+    ):
         list(odd.generate(REQUESTS))
 
 
@@ -231,7 +247,9 @@ def test_a_setting_that_the_pipeline_does_not_know_is_refused():
         def __call__(self, prompt, num_inference_steps=1):
             raise NotImplementedError
 
-    with pytest.raises(ConfigurationError, match=r"Unguided takes no guidance_scale, got guidance_scale=3\.0; leave"):
+    with pytest.raises(
+        ConfigurationError, match=r"Unguided takes no guidance_scale, got guidance_scale=3\.0; leave"
+    ):
         DiffusersGenerator(Unguided(), fingerprint="", sampler=SamplerSettings(guidance=3.0))
 
 
@@ -267,5 +285,7 @@ def test_pickled_weights_are_not_loaded_even_unchecked(spoiled):
     torch.save({}, weights.with_suffix(".bin"))
     weights.unlink()
     fails_to_load(spoiled, r"\w+: .+")
-    with pytest.raises(ModelError, match=r"weights must be safetensors, .*unet has only diffusion_pytorch_model\.bin"):
+    with pytest.raises(
+        ModelError, match=r"weights must be safetensors, .*unet has only diffusion_pytorch_model\.bin"
+    ):
         check_model_folder(spoiled)

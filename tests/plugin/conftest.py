@@ -3,8 +3,15 @@
 import shutil
 from pathlib import Path
 
+# In-process runs forget what they import: loaded here, heavy libraries are loaded once for all of them.
+import faiss  # noqa: F401
 import numpy as np
+import open_clip  # noqa: F401
+import pyarrow.parquet  # noqa: F401
 import pytest
+import rich.progress  # noqa: F401
+import scipy.stats  # noqa: F401
+import torch  # noqa: F401
 from PIL import Image
 
 AUDITS = Path(__file__).parents[2] / "audits"
@@ -87,12 +94,12 @@ class Project:
         (self.path / "prompts.csv").write_text("prompt\n" + "".join(f"{caption}\n" for caption in captions))
 
     def audit(self, *arguments: str) -> pytest.RunResult:
-        """Run pytest in a process of its own on audits/, or on what the arguments name."""
-        # Allure, xdist and the cache as they are installed: a user has them too.
+        """Run pytest on audits/, or on what the arguments name; with xdist in processes of its own."""
         named = [a for a in arguments if a.startswith("audits")] or ["audits"]
         others = [a for a in arguments if not a.startswith("audits")]
-        return self.pytester.runpytest_subprocess(
-            *named, "--memex-model", "none", "--memex-json", "result.json", *others
+        run = self.pytester.runpytest_subprocess if "-n2" in arguments else self.pytester.runpytest_inprocess
+        return run(
+            *named, "-W", "default", "--memex-model", "none", "--memex-json", "result.json", *others
         )
 
     @property

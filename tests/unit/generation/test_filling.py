@@ -124,7 +124,9 @@ class Wrong:
     ids=["another order", "too few", "too many", "none"],
 )
 def test_a_generator_that_does_not_answer_each_request_is_refused(store, spoil, n):
-    with pytest.raises(ModelError, match=rf"must answer every request in order, got {n} answers to 4 requests"):
+    with pytest.raises(
+        ModelError, match=rf"must answer every request in order, got {n} answers to 4 requests"
+    ):
         fill(store, lambda: Wrong(spoil), ["one", "two"], 2, batch_size=4)
     assert store.missing("one", 2) == [0, 1]
 

@@ -29,7 +29,9 @@ def test_a_folder_with_safetensors_passes(model):
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path):
-    with pytest.raises(ModelError, match=r"must be a folder, a hub id with a revision .*absent, which does not"):
+    with pytest.raises(
+        ModelError, match=r"must be a folder, a hub id with a revision .*absent, which does not"
+    ):
         check_model_folder(tmp_path / "absent")
 
 

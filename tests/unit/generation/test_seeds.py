@@ -31,7 +31,7 @@ def test_a_published_seed_stays_what_it_is():
     # sha256sum of the 16 bytes 30 00 "a lighthouse" 00 30; stored pictures are lost if this changes.
     digest = hashlib.sha256(bytes.fromhex("30 00 61 20 6c 69 67 68 74 68 6f 75 73 65 00 30")).hexdigest()
     assert digest.startswith("a16320901fdcc1a4")
-    assert image_seed(0, "a lighthouse", 0) == 0xa16320901fdcc1a4 >> 1
+    assert image_seed(0, "a lighthouse", 0) == 0xA16320901FDCC1A4 >> 1
 
 
 def test_composed_and_decomposed_accents_are_one_prompt():

@@ -148,7 +148,9 @@ def test_a_full_disk_leaves_nothing_behind_and_keeps_earlier_units(store, tmp_pa
 
     with monkeypatch.context() as patch:
         patch.setattr(pq, "write_table", fail)
-        with pytest.raises(StoreError, match=r"cannot be written \(No space left on device\); free space or name"):
+        with pytest.raises(
+            StoreError, match=r"cannot be written \(No space left on device\); free space or name"
+        ):
             write(store, [1, 2])
     assert files(tmp_path) == before
     assert len(store.read(PROMPT, 3)) == 1
@@ -181,7 +183,9 @@ def test_a_truncated_unit_is_named_with_what_to_do(store, tmp_path, keep):
     write(store, [0, 1])
     (unit,) = files(tmp_path)
     unit.write_bytes(unit.read_bytes()[:keep])
-    with pytest.raises(StoreError, match=rf"the unit file {re.escape(str(unit))} cannot be read .*; delete it"):
+    with pytest.raises(
+        StoreError, match=rf"the unit file {re.escape(str(unit))} cannot be read .*; delete it"
+    ):
         store.read(PROMPT, 2)
 
 
@@ -206,7 +210,9 @@ def test_the_folder_is_private_and_invisible_to_git(tmp_path):
 
 def test_a_file_where_the_store_should_be_is_refused(tmp_path):
     (tmp_path / "store").write_text("")
-    with pytest.raises(StoreError, match=r"must be a folder that can be written, got .*store \(File exists\)"):
+    with pytest.raises(
+        StoreError, match=r"must be a folder that can be written, got .*store \(File exists\)"
+    ):
         open_store(tmp_path / "store")
 
 

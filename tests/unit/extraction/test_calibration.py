@@ -1,0 +1,171 @@
+"""Thresholds from negatives, against brute force."""
+
+import json
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memex_audit.errors import CalibrationError
+from memex_audit.extraction.calibration import (
+    LARGEST_EDGE_DELTA,
+    LARGEST_MATCH_DELTA,
+    check_negatives,
+    choose_edge_delta,
+    choose_match_delta,
+    flagging_delta,
+    negatives_needed,
+    read_calibration,
+    smallest_pair_distance,
+    write_calibration,
+)
+from memex_audit.extraction.distances import tile_l2_between
+from memex_audit.records import Calibration
+
+CALIBRATION = Calibration(
+    source="calibrated", edge_delta=0.12, match_delta=0.1, clique_size=4, protocol="default", negatives=60,
+    flagged=3, upper=0.1243, model_fingerprint="f" * 64, settings_digest="d" * 16,
+)  # fmt: skip
+
+
+def pictures(seed, n=8):
+    """Pictures with something in common, so that their distances differ."""
+    rng = np.random.default_rng(seed)
+    parts = rng.integers(0, 256, (n, 8, 8, 3)) * rng.random((n, 1, 1, 1)) + rng.integers(0, 60, (8, 8, 3))
+    return np.clip(parts, 0, 255).astype(np.uint8)
+
+
+def brute_force(images, n_first_look, clique_size):
+    """Try every subset: the least delta with an edge in the first look and a clique in all."""
+    n = len(images)
+    pairs = {pair: tile_l2_between(images[pair[0]], images[pair[1]]) for pair in combinations(range(n), 2)}
+    clique = min(max(pairs[p] for p in combinations(c, 2)) for c in combinations(range(n), clique_size))
+    edge = min(pairs[p] for p in combinations(range(n_first_look), 2))
+    return max(clique, edge)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("clique_size", [2, 3, 4, 8])
+@pytest.mark.parametrize("n_first_look", [2, 4, 8])
+def test_the_flagging_delta_is_that_of_the_best_subset(seed, clique_size, n_first_look):
+    images = pictures(seed)
+    expected = brute_force(images, n_first_look, clique_size)
+    assert flagging_delta(images, n_first_look, clique_size) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_clique_beyond_a_clean_first_look_flags_only_once_the_first_look_has_an_edge():
+    images = pictures(0)
+    images[4:] = images[4]  # a perfect clique that the first four pictures do not hint at
+    expected = min(tile_l2_between(images[a], images[b]) for a, b in combinations(range(4), 2))
+    assert expected > 0
+    assert flagging_delta(images, 4, 4) == expected
+    assert flagging_delta(images, 8, 4) == 0
+
+
+@pytest.mark.parametrize(("n", "first"), [(0, 0), (3, 2), (8, 1), (8, 0)])
+def test_too_few_pictures_are_never_flagged(n, first):
+    assert flagging_delta(pictures(0)[:n], first, 4) == math.inf
+
+
+def test_the_smallest_pair_distance_is_that_of_the_closest_pair():
+    images = pictures(1)
+    expected = min(tile_l2_between(a, b) for a, b in combinations(images, 2))
+    assert smallest_pair_distance(images) == pytest.approx(expected, abs=1e-12)
+    assert smallest_pair_distance(images[:1]) == math.inf
+
+
+deltas = st.one_of(
+    st.floats(0.001, 1),
+    st.integers(10, 5000).map(lambda k: k / 10_000),  # exactly on a step
+    st.just(math.inf),
+)
+
+
+@given(st.lists(deltas, min_size=1, max_size=80), st.floats(0.001, 0.5))
+def test_the_edge_delta_flags_at_most_its_share_and_no_larger_step_does(flagging, alpha):
+    chosen = choose_edge_delta(flagging, alpha)
+
+    def flagged(delta):
+        return sum(least <= delta for least in flagging)
+
+    step = round(chosen * 10_000)
+    assert chosen == step / 10_000
+    assert flagged(chosen) <= alpha * len(flagging)
+    larger = (step + 1) / 10_000
+    assert larger >= LARGEST_EDGE_DELTA or flagged(larger) > math.floor(alpha * len(flagging))
+
+
+@pytest.mark.parametrize("value", [0.0051, 0.0061, 0.0175, 0.2])
+def test_a_negative_exactly_on_a_step_is_not_flagged(value):
+    # 0.0051 * 10_000 is 51.00000000000001
+    assert choose_edge_delta([value] * 10, 0.05) == pytest.approx(value - 1e-4)
+    assert choose_edge_delta([value] * 10, 0.05) < value
+
+
+def test_no_calibration_joins_pictures_that_share_little_but_their_mean():
+    assert choose_edge_delta([math.inf] * 60, 0.05) == 0.2499
+
+
+def test_negatives_that_repeat_one_picture_cannot_calibrate():
+    with pytest.raises(
+        CalibrationError, match=r"at most 1 of 20 negatives may repeat one picture, but more do"
+    ):
+        choose_edge_delta([0.0, 0.0, *[0.2] * 18], 0.05)
+    assert choose_edge_delta([0.0, *[0.2] * 19], 0.05) == 0.1999
+
+
+@pytest.mark.parametrize(("alpha", "needed"), [(0.05, 59), (0.01, 299), (0.1, 29)])
+def test_the_negatives_needed_are_the_least_that_bound_the_share(alpha, needed):
+    assert negatives_needed(alpha) == needed
+    assert (1 - alpha) ** needed <= 0.05 < (1 - alpha) ** (needed - 1)
+    check_negatives(needed, alpha)
+    message = rf"rate of {alpha:g} needs at least {needed} negative prompts, got {needed - 1}; give more"
+    with pytest.raises(CalibrationError, match=message):
+        check_negatives(needed - 1, alpha)
+
+
+def test_the_match_delta_is_the_lowest_percent_and_never_looser_than_published():
+    # The 1 % quantile of 101 even steps from 0.1 to 0.2 is the second: 0.101.
+    assert choose_match_delta(np.linspace(0.1, 0.2, 101).tolist()) == pytest.approx(0.101, abs=1.1e-4)
+    assert choose_match_delta([0.5] * 100) == LARGEST_MATCH_DELTA == 0.15
+    assert choose_match_delta([]) == 0.15
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=50))
+def test_the_match_delta_is_rounded_down(nearest):
+    chosen = choose_match_delta(nearest)
+    assert chosen <= min(0.15, np.quantile(nearest, 0.01))
+
+
+def test_a_calibration_is_read_as_it_was_written(tmp_path):
+    path = tmp_path / "new" / "calibration.json"
+    write_calibration(path, CALIBRATION)
+    assert read_calibration(path) == CALIBRATION
+    assert read_calibration(path).calibrated
+    assert json.loads(path.read_text())["edge_delta"] == 0.12
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "Expecting property name"),
+        ("[]", "must be a mapping"),
+        ('{"source": "calibrated"}', "missing 4 required keyword-only arguments"),
+        ('{"edges": 1}', "unexpected keyword argument 'edges'"),
+    ],
+)
+def test_a_file_that_is_no_calibration_is_named(tmp_path, content, reason):
+    path = tmp_path / "calibration.json"
+    path.write_text(content)
+    with pytest.raises(
+        CalibrationError, match=rf"written by `memex calibrate`, got .*calibration\.json: .*{reason}"
+    ):
+        read_calibration(path)
+
+
+def test_a_calibration_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(CalibrationError, match=r"got .*absent\.json: .*No such file"):
+        read_calibration(tmp_path / "absent.json")

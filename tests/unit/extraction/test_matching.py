@@ -1,0 +1,145 @@
+"""Looking generations up in a training set, against brute force over every pixel."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from memex_audit.extraction.fitting import fit_to
+from memex_audit.extraction.matching import K_NEIGHBORS, NEIGHBORS, Matcher
+
+SIDE = 16
+
+
+def picture(seed, height=SIDE, width=SIDE):
+    return np.random.default_rng(seed).integers(40, 216, (height, width, 3), dtype=np.uint8)
+
+
+def noisy(image, deviation, seed=0):
+    noise = np.random.default_rng(1000 + seed).normal(0, deviation, image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+def l2_by_hand(a, b):
+    return np.sqrt(np.mean((a.astype(float) / 255 - b.astype(float) / 255) ** 2))
+
+
+class Images:
+    """A training set, its embedder (pixels, unit norm) and its exact index in one."""
+
+    dimension, duplicate_similarity, name, location = SIDE * SIDE * 3, 0.9, "pixels", "memory"
+
+    def __init__(self, images):
+        self.images = images
+        self.example_ids = tuple(images)
+        self.loaded, self.asked = [], []
+
+    def load(self, example_ids):
+        self.loaded += example_ids
+        return [self.images[example_id] for example_id in example_ids]
+
+    def embed(self, images):
+        vectors = np.stack([fit_to(i, SIDE, SIDE).reshape(-1).astype(np.float32) - 127.5 for i in images])
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def search(self, queries, n):
+        self.asked.append(n)
+        similarities = queries @ self.embed(self.images.values()).T
+        rows = np.argsort(-similarities, axis=1)[:, :n]
+        return np.take_along_axis(similarities, rows, axis=1), rows
+
+
+def matcher(images):
+    everything = Images(images)
+    return Matcher(everything, lambda: everything, lambda: everything), everything
+
+
+def never():
+    raise AssertionError("nothing is to be embedded or searched")
+
+
+@pytest.fixture
+def many():
+    return {f"image-{i}": picture(i) for i in range(60)}
+
+
+def test_distances_are_the_root_mean_square_of_every_pair(many):
+    generations = np.stack([picture(100 + i) for i in range(5)])
+    found = Matcher(Images(many), never, never).distances_to(generations, ["image-3", "image-8"])
+    assert found.example_ids == ("image-3", "image-8")
+    expected = [[l2_by_hand(generation, many[f"image-{i}"]) for i in (3, 8)] for generation in generations]
+    np.testing.assert_allclose(found.distances, expected, rtol=1e-12)
+
+
+def test_a_caption_without_training_images_has_no_column(many):
+    found = Matcher(Images(many), never, never).distances_to(np.stack([picture(0)] * 3), [])
+    assert found.distances.shape == (3, 0)
+    assert found.example_ids == ()
+
+
+def test_planted_replicas_are_nearest_to_their_own_images(many):
+    planted = [7, 7, 31]
+    generations = np.stack([noisy(many[f"image-{i}"], 6, seed) for seed, i in enumerate(planted)])
+    found = matcher(many)[0].distances_to_neighbors(generations)
+    assert len(found.example_ids) == NEIGHBORS
+    nearest = [found.example_ids[column] for column in found.distances.argmin(axis=1)]
+    brute = [min(many, key=lambda name: l2_by_hand(generation, many[name])) for generation in generations]
+    assert nearest == brute == ["image-7", "image-7", "image-31"]
+    # Noise of deviation 6 of 255 levels lies at 6 / 255.
+    assert found.distances.min(axis=1) == pytest.approx([6 / 255] * 3, rel=0.1)
+
+
+def test_neighbors_of_all_generations_compete_by_their_best_similarity(many):
+    generations = np.stack([noisy(many[f"image-{i}"], 6) for i in (7, 31, 50)])
+    found = matcher(many)[0].distances_to_neighbors(generations, 3)
+    assert set(found.example_ids) == {"image-7", "image-31", "image-50"}
+
+
+def test_a_small_training_set_is_searched_whole():
+    images = {name: picture(i) for i, name in enumerate("ab")}
+    find, everything = matcher(images)
+    assert set(find.distances_to_neighbors(picture(9)[None]).example_ids) == {"a", "b"}
+    assert everything.asked == [2]
+
+
+@pytest.mark.parametrize("copies", [1, 2, 5])
+def test_k_counts_the_copies_and_the_image_itself(many, copies):
+    near = {f"copy-{i}": noisy(many["image-4"], 5, i) for i in range(copies - 1)}
+    images = {**many, **near}
+    find, everything = matcher(images)
+    k = find.count_within("image-4", 0.05, SIDE, SIDE)
+    assert k == sum(l2_by_hand(image, many["image-4"]) <= 0.05 for image in images.values()) == copies
+    assert everything.asked == [min(K_NEIGHBORS, len(images))]
+
+
+def test_a_training_image_is_brought_to_the_size_of_the_generations():
+    images = {"wide": picture(0, 20, 40)}
+    find = Matcher(Images(images), never, never)
+    fitted = find.training_image("wide", SIDE, SIDE)
+    np.testing.assert_array_equal(fitted, fit_to(images["wide"], SIDE, SIDE))
+    assert find.distances_to(fitted[None], ["wide"]).distances.tolist() == [[0.0]]
+
+
+def test_an_image_of_the_right_size_is_not_touched():
+    image = picture(0)
+    assert fit_to(image, SIDE, SIDE) is image
+
+
+@pytest.mark.parametrize("shape", [(10, 40), (40, 10), (16, 17), (7, 7), (100, 33)])
+def test_fitting_covers_the_wanted_size_without_distortion(shape):
+    fitted = fit_to(picture(1, *shape), 16, 24)
+    assert fitted.shape == (16, 24, 3)
+    assert fitted.dtype == np.uint8
+
+
+def test_the_overhang_is_cut_off_equally_on_both_sides():
+    stripes = np.zeros((16, 48, 3), np.uint8)
+    stripes[:, 16:32] = 200  # the middle third is what remains
+    assert (fit_to(stripes, 16, 16) == 200).all()
+    tall = stripes.transpose(1, 0, 2).copy()
+    assert (fit_to(tall, 16, 16) == 200).all()
+
+
+def test_resizing_is_bicubic():
+    image = picture(2, 32, 32)
+    expected = np.asarray(Image.fromarray(image).resize((16, 16), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(fit_to(image, 16, 16), expected)

@@ -1,0 +1,114 @@
+"""One prompt's generations -> what can be said of it."""
+
+import numpy as np
+import pytest
+
+from memex_audit.extraction.cliques import CliqueStatus
+from memex_audit.extraction.distances import tile_l2
+from memex_audit.extraction.matching import Nearest
+from memex_audit.extraction.verdicts import (
+    Clique,
+    NearestExample,
+    enough_judged,
+    find_replica_clique,
+    goes_on,
+    nearest_example,
+)
+
+
+def pictures(seed, n, side=16):
+    return np.random.default_rng(seed).integers(40, 216, (n, side, side, 3), dtype=np.uint8)
+
+
+def planted(n, rows, deviation=4, seed=0):
+    """`n` pictures of noise where `rows` repeat one picture with noise of this deviation in levels."""
+    images = pictures(seed, n)
+    noise = np.random.default_rng(seed + 1).normal(0, deviation, (len(rows), *images.shape[1:]))
+    images[list(rows)] = np.clip(pictures(seed + 2, 1) + noise, 0, 255)
+    return images
+
+
+def near(distances, ids="abcdef"):
+    distances = np.array(distances, dtype=float)
+    return Nearest(distances=distances, example_ids=tuple(ids[: distances.shape[1]]))
+
+
+def none(n):
+    return Nearest(distances=np.zeros((n, 0)), example_ids=())
+
+
+def test_independent_pictures_do_not_go_on():
+    assert not goes_on(pictures(0, 4), none(4), edge_delta=0.1, match_delta=0.1)
+
+
+def test_two_that_agree_go_on():
+    assert goes_on(planted(4, (1, 3)), none(4), edge_delta=0.1, match_delta=0.1)
+
+
+def test_one_near_its_own_training_image_goes_on_and_the_limit_is_included():
+    images = pictures(0, 2)
+    assert goes_on(images, near([[0.4], [0.1]]), edge_delta=0.01, match_delta=0.1)
+    assert not goes_on(images, near([[0.4], [0.1001]]), edge_delta=0.01, match_delta=0.1)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_fewer_than_two_pictures_have_no_edge(n):
+    assert not goes_on(pictures(0, n), none(n), edge_delta=0.5, match_delta=0.1)
+
+
+@pytest.mark.parametrize(
+    ("judged", "aside", "answer"),
+    [(0, 0, False), (1, 0, False), (2, 0, True), (2, 2, True), (2, 3, False), (8, 8, True), (7, 9, False)],
+)
+def test_half_of_the_pictures_and_two_of_them_decide(judged, aside, answer):
+    assert enough_judged(judged, aside) is answer
+
+
+@pytest.mark.parametrize("rows", [(0, 3, 5, 9), (1, 2, 4, 7, 8, 11)])
+def test_a_planted_clique_is_found_with_all_its_members(rows):
+    images = planted(12, rows)
+    found = find_replica_clique(images, edge_delta=0.1, clique_size=4)
+    assert found == Clique(status=CliqueStatus.FOUND, members=rows)
+    close = tile_l2(images) <= 0.1
+    assert close[np.ix_(rows, rows)].all()
+
+
+def test_one_replica_too_few_is_proven_absent():
+    found = find_replica_clique(planted(12, (0, 3, 5)), edge_delta=0.1, clique_size=4)
+    assert found == Clique(status=CliqueStatus.ABSENT, members=())
+
+
+def test_fewer_pictures_than_a_clique_needs_hold_none():
+    same = np.repeat(pictures(0, 1), 3, axis=0)
+    assert find_replica_clique(same, edge_delta=0.1, clique_size=4).status is CliqueStatus.ABSENT
+
+
+def test_a_chain_is_no_clique():
+    # Each step of 20 levels is 20 / 255 = 0.078; the ends lie three steps apart.
+    chain = np.stack([np.full((16, 16, 3), level, np.uint8) for level in (60, 80, 100, 120)])
+    assert find_replica_clique(chain, edge_delta=0.1, clique_size=3).status is CliqueStatus.ABSENT
+    assert find_replica_clique(chain, edge_delta=0.16, clique_size=3).members in {(0, 1, 2), (1, 2, 3)}
+
+
+def test_the_nearest_of_the_images_that_enough_generations_lie_near_is_taken():
+    distances = [[0.09, 0.02, 0.05], [0.08, 0.90, 0.06], [0.07, 0.90, 0.90]]
+    found = nearest_example(near(distances), match_delta=0.1, at_least=2)
+    assert found == NearestExample(example_id="c", distance=0.05, rows=(0, 1))
+    found = nearest_example(near(distances), match_delta=0.1, at_least=3)
+    assert found == NearestExample(example_id="a", distance=0.07, rows=(0, 1, 2))
+    found = nearest_example(near(distances), match_delta=0.1, at_least=1)
+    assert found == NearestExample(example_id="b", distance=0.02, rows=(0,))
+
+
+def test_generations_near_different_images_do_not_add_up():
+    assert nearest_example(near([[0.05, 0.9], [0.9, 0.05]]), match_delta=0.1, at_least=2) is None
+
+
+def test_a_distance_at_the_limit_counts():
+    assert nearest_example(near([[0.1], [0.1]]), match_delta=0.1, at_least=2).rows == (0, 1)
+    assert nearest_example(near([[0.1], [0.1001]]), match_delta=0.1, at_least=2) is None
+
+
+@pytest.mark.parametrize("shape", [(3, 0), (0, 3), (0, 0)])
+def test_nothing_is_near_where_there_is_nothing(shape):
+    assert nearest_example(near(np.zeros(shape)), match_delta=0.1, at_least=2) is None
