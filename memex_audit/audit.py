@@ -1,6 +1,5 @@
 """The order of the stages: prompts -> generations -> cliques -> matches -> findings -> rate."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -40,8 +39,8 @@ from memex_audit.records import (
 class Exhibit:
     """The evidence for one prompt, in memory only.
 
-    `generations`: uint8 (n, h, w, 3), the replicas or the clique; `training_image` at the same size, or
-    None where nothing matched.
+    `generations`: uint8 (n, h, w, 3), the replicas or the clique, none for a clean prompt;
+    `training_image` at the same size, or None where nothing matched.
     """
 
     generations: NDArray[np.uint8]
@@ -133,7 +132,8 @@ class Audit:
         if finding.match and self._matcher and images:
             height, width = images[0].shape[:2]
             training_image = self._matcher.training_image(finding.match.example_id, height, width)
-        return Exhibit(generations=np.stack(images), training_image=training_image)
+        shown = np.stack(images) if images else np.zeros((0, 4, 4, 3), np.uint8)
+        return Exhibit(generations=shown, training_image=training_image)
 
     def _audit_batch(self, batch: Sequence[AuditPrompt]) -> None:
         going_on = list(batch)
@@ -192,11 +192,13 @@ class Audit:
             look.images, edge_delta=protocol.edge_delta, clique_size=protocol.clique_size
         )
         found = self._extracted(look, clique.members)
+        near = found or nearest_example(look.own, match_delta=protocol.match_delta, at_least=1)
         if found:
             verdict = Verdict.EXTRACTED
         elif clique.status is CliqueStatus.FOUND:
             verdict = Verdict.FLAGGED
         elif clique.status is CliqueStatus.UNKNOWN or not enough_judged(len(look.images), look.set_aside):
+            # Also after the first look: what gives blanks there is not worth twelve more of them.
             verdict = Verdict.UNDECIDED
         else:
             verdict = Verdict.NOT_FLAGGED
@@ -208,7 +210,7 @@ class Audit:
             duplication_count=prompt.duplication_count,
             group_id=prompt.group_id,
             verdict=verdict,
-            near_miss=bool(replica_rows) and verdict is not Verdict.EXTRACTED,
+            near_miss=near is not None and found is None,
             generations=n,
             set_aside=look.set_aside,
             network_evaluations=(n + look.set_aside) * self._evaluations_per_image(),
@@ -217,7 +219,7 @@ class Audit:
             replicas=len(replica_rows),
             replica_seeds=tuple(look.seeds[row] for row in replica_rows),
             blind_spot=blind_spot_of_outcome(n, protocol.looks, protocol.clique_size, look.set_aside),
-            match=self._match(prompt, look, found) if found else None,
+            match=self._match(prompt, look, near) if near else None,
         )
 
     def _extracted(self, look: _Look, members: tuple[int, ...]) -> NearestExample | None:
@@ -261,8 +263,3 @@ def _rows_near(own: Nearest, match_delta: float) -> tuple[int, ...]:
     if not own.distances.size:
         return ()
     return tuple(int(row) for row in np.flatnonzero(own.distances.min(axis=1) <= match_delta))
-
-
-def expected_false_alarms(n_prompts: int, upper: float) -> int:
-    """Return how many of the audited prompts may be flagged though nothing is memorized."""
-    return math.ceil(n_prompts * upper)

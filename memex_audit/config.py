@@ -1,6 +1,7 @@
 """The options of an audit: one table, read by the pytest plugin, the ini file and the command line."""
 
 import difflib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -76,33 +77,62 @@ class Option:
         return f"--memex-{self.name.replace('_', '-')}"
 
 
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("a whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError("a number") from None
+    if not math.isfinite(value):
+        raise ValueError("a finite number")
+    return value
+
+
 def _whole(text: str) -> int:
-    if (value := int(text)) < 1:
+    if (value := _integer(text)) < 1:
         raise ValueError("at least 1")
     return value
 
 
+def _two_or_more(text: str) -> int:
+    if (value := _integer(text)) < 2:
+        raise ValueError("at least 2: pictures are compared with each other")
+    return value
+
+
 def _share(text: str) -> float:
-    if not 0 < (value := float(text)) < 1:
+    if not 0 < (value := _number(text)) < 1:
         raise ValueError("between 0 and 1")
     return value
 
 
+def _confidence(text: str) -> float:
+    if not 0.5 <= (value := _number(text)) < 1:
+        raise ValueError("in [0.5, 1)")
+    return value
+
+
 def _delta(text: str) -> float:
-    if not 0 < (value := float(text)) <= 1:
+    if not 0 < (value := _number(text)) <= 1:
         raise ValueError("in (0, 1]: distances are scaled to [0, 1]")
     return value
 
 
 def _scale(text: str) -> float:
-    if (value := float(text)) < 0:
+    if (value := _number(text)) < 0:
         raise ValueError("0 or more")
     return value
 
 
 def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().partition("x")
-    return _whole(height), _whole(width or height)
+    height, cross, width = text.lower().partition("x")
+    return _whole(height), _whole(width if cross else height)
 
 
 def _one_of(*names: str) -> Callable[[str], str]:
@@ -116,7 +146,8 @@ def _one_of(*names: str) -> Callable[[str], str]:
 
 
 def _evidence(text: str) -> str:
-    if text != "mosaic" and not text.removeprefix("full:") != text:
+    kind, _, folder = text.partition(":")
+    if text != "mosaic" and not (kind == "full" and folder):
         raise ValueError("mosaic or full:FOLDER")
     return text
 
@@ -137,7 +168,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="max_prompts", parse=_whole, metavar="N", help="audit at most so many prompts (default: 320)"),
     Option(name="preset", parse=_one_of(*PRESETS), metavar="NAME",
            help=f"protocol: {', '.join(PRESETS)} (default: default)"),
-    Option(name="generations", parse=_whole, metavar="N",
+    Option(name="generations", parse=_two_or_more, metavar="N",
            help="generations a prompt in one look, instead of the preset's looks"),
     Option(name="steps", parse=_whole, metavar="N", help="sampler steps (default: the model's)"),
     Option(name="guidance", parse=_scale, metavar="SCALE", help="guidance scale (default: the model's)"),
@@ -146,14 +177,14 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="device", parse=str, metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (default: auto)"),
     Option(name="dtype", parse=_one_of("auto", "fp32", "fp16", "bf16"), metavar="TYPE",
            help="auto, fp32, fp16 or bf16 (default: auto: bf16 or fp16 on cuda, else fp32)"),
-    Option(name="seed", parse=int, metavar="N", help="root seed of all pictures (default: 0)"),
+    Option(name="seed", parse=_integer, metavar="N", help="root seed of all pictures (default: 0)"),
     Option(name="limit", parse=_share, metavar="RATE", help="largest extraction rate that passes (default: 0.01)"),
-    Option(name="confidence", parse=_share, metavar="SHARE", help="confidence of each bound (default: 0.95)"),
+    Option(name="confidence", parse=_confidence, metavar="SHARE", help="confidence of each bound (default: 0.95)"),
     Option(name="edge_delta", parse=_delta, metavar="DELTA",
            help="tile-l2 within which two generations agree (default: the calibration's)"),
     Option(name="match_delta", parse=_delta, metavar="DELTA",
            help="l2 within which a generation is a training image (default: the calibration's)"),
-    Option(name="clique_size", parse=_whole, metavar="N",
+    Option(name="clique_size", parse=_two_or_more, metavar="N",
            help="generations that must agree with each other (default: the calibration's or preset's)"),
     Option(name="calibration", parse=str, metavar="FILE", help="calibration written by `memex calibrate`"),
     Option(name="store", parse=str, metavar="FOLDER",
@@ -187,9 +218,7 @@ def read_settings(values: Mapping[str, str | None]) -> Settings:
         try:
             parsed[option.name] = option.parse(text)
         except ValueError as error:
-            raise ConfigurationError(
-                f"{option.flag} must be {_expected(option, error)}, got {text!r}."
-            ) from error
+            raise ConfigurationError(f"{option.flag} must be {error}, got {text!r}.") from error
     settings = Settings(**parsed)
     if settings.prompts and not Path(settings.prompts).is_file():
         raise ConfigurationError(f"--memex-prompts must be a file, got {settings.prompts}; check the path.")
@@ -207,12 +236,10 @@ def check_marker(arguments: Mapping[str, object]) -> None:
             near = difflib.get_close_matches(name, MARKER_ARGUMENTS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(MARKER_ARGUMENTS)}."
             raise ConfigurationError(f"@pytest.mark.memex takes no argument {name!r}; {hint}")
-        read_settings({name: str(value)})
-
-
-def _expected(option: Option, error: ValueError) -> str:
-    reason = str(error)
-    return "a number" if "invalid literal" in reason or "could not convert" in reason else reason
+        try:
+            read_settings({name: str(value)})
+        except ConfigurationError as error:
+            raise ConfigurationError(f"@pytest.mark.memex: {error}") from error
 
 
 assert {option.name for option in OPTIONS} == {field.name for field in fields(Settings)}

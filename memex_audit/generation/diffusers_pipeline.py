@@ -3,6 +3,7 @@
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -10,11 +11,12 @@ import numpy as np
 import torch
 from diffusers import AutoPipelineForText2Image
 from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
 
 from memex_audit.errors import ConfigurationError, ModelError
 from memex_audit.generation.fingerprints import settings_digest
 from memex_audit.generation.guards import to_bytes
-from memex_audit.generation.model_folder import SamplerSettings
+from memex_audit.generation.model_folder import SamplerSettings, check_parts
 from memex_audit.records import Generation, GenerationRequest
 
 # diffusers has no typed base that names what its pipelines share.
@@ -61,20 +63,26 @@ def load_pipeline(folder: Path, *, device: str = "auto", dtype: str = "auto") ->
     other.
 
     Raises:
-        ModelError: the folder is no pipeline that diffusers can load.
+        ModelError: the folder lacks a part, or is no pipeline that diffusers can load.
         ConfigurationError: the device or dtype does not exist here.
     """
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     device = choose_device(device, cuda=cuda, mps=mps)
     dtype = choose_dtype(dtype, device, bf16=cuda and torch.cuda.is_bf16_supported())
     diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    check_parts(folder)
     try:
         load: Callable[..., Pipeline] = AutoPipelineForText2Image.from_pretrained
         with warnings.catch_warnings():
             # diffusers 0.42 renames it to `dtype`, which 0.35 ignores: drop this when 0.35 is dropped.
             warnings.filterwarnings("ignore", "`torch_dtype` is deprecated", FutureWarning)
             pipeline = load(
-                str(folder), use_safetensors=True, local_files_only=True, torch_dtype=DTYPES[dtype]
+                str(folder),
+                use_safetensors=True,
+                local_files_only=True,
+                torch_dtype=DTYPES[dtype],
+                low_cpu_mem_usage=find_spec("accelerate") is not None,  # left out, diffusers warns without it
             )
     except Exception as error:  # a broken folder raises whatever its broken part happens to raise
         raise ModelError(

@@ -1,5 +1,6 @@
 """Find a model: the specimen's name, a folder, or a hub id with a revision become a folder."""
 
+import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from memex_audit.errors import ConfigurationError, ModelError
 
 SETTINGS_FILE = "memex.toml"
+VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 
@@ -40,6 +42,7 @@ def check_model_folder(folder: Path) -> Path:
             f"a model folder must hold a diffusers pipeline, {folder} has no model_index.json; "
             "write one with pipeline.save_pretrained(FOLDER)."
         )
+    check_parts(folder)
     for part in sorted(path for path in folder.iterdir() if path.is_dir()):
         files = [path.name for path in part.iterdir()]
         pickled = [name for name in files if name.endswith(PICKLES)]
@@ -49,6 +52,32 @@ def check_model_folder(folder: Path) -> Path:
                 "it is loaded; convert it with pipeline.save_pretrained(FOLDER, safe_serialization=True)."
             )
     return folder
+
+
+def check_parts(folder: Path) -> None:
+    """Check that every part the pipeline's index names is there.
+
+    transformers 5 makes an empty tokenizer where the files are missing: every prompt would read the same.
+
+    Raises:
+        ModelError: a part has no folder, a tokenizer has no vocabulary, or the index is no JSON.
+    """
+    path = folder / "model_index.json"
+    try:
+        index = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"{path} must be the JSON that a diffusers pipeline wrote, got: {error}.") from error
+    for name, part in index.items():
+        if name.startswith("_") or not isinstance(part, list) or None in part:
+            continue
+        files = [file.name for file in (folder / name).glob("*")]
+        if "tokenizer" in name:
+            files = [file for file in files if file in VOCABULARIES]
+        if not files:
+            raise ModelError(
+                f"a pipeline must hold every part its model_index.json names, {folder / name} has no files"
+                f"{' of a vocabulary' if 'tokenizer' in name else ''}; copy the whole model again."
+            )
 
 
 def fetch_model(hub_id: str) -> Path:

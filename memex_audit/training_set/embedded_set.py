@@ -100,7 +100,7 @@ def _embed(embedder: Embedder, batch: list[TrainingExample]) -> "NDArray[np.floa
     elif not norm_deviation(vectors) <= NORM_TOLERANCE:
         got = f"norms off by up to {norm_deviation(vectors):.3g}"
     if got:
-        msg = f"Embedder {embedder.name} must give float32 {expected} of unit norm, got {got}; correct its embed()."
+        msg = f"Embedder {embedder.name} must give float32 {expected} of unit norm, got {got}; correct it."
         raise EmbedderError(msg)
     return vectors
 

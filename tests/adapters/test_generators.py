@@ -5,9 +5,22 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+)
 
 from memex_audit.errors import ConfigurationError, ModelError
 from memex_audit.generation.diffusers_pipeline import (
@@ -46,12 +59,14 @@ def parts(**others):
     words = tokenizer()
     text = CLIPTextConfig(
         vocab_size=len(words), hidden_size=8, intermediate_size=16, num_hidden_layers=1,
-        num_attention_heads=2, max_position_embeddings=8, bos_token_id=0, eos_token_id=1, pad_token_id=1, projection_dim=8,
+        num_attention_heads=2, max_position_embeddings=8,
+        bos_token_id=0, eos_token_id=1, pad_token_id=1, projection_dim=8,
     )  # fmt: skip
     return {
         "vae": AutoencoderKL(
             block_out_channels=(8, 8), norm_num_groups=4, latent_channels=4, sample_size=32,
-            scaling_factor=0.2, down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+            scaling_factor=0.2,
+            down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
         ),
         "text_encoder": CLIPTextModel(text),
         "tokenizer": words,
@@ -80,14 +95,44 @@ def folder(tmp_path_factory):
     return path
 
 
+def save_xl(path):
+    """Another family: two text encoders, one of them with a projection."""
+    one = parts()
+    text = one["text_encoder"].config
+    unet = UNet2DConditionModel(
+        sample_size=16, in_channels=4, out_channels=4, block_out_channels=(8, 8), layers_per_block=1,
+        cross_attention_dim=16, attention_head_dim=4, norm_num_groups=4, use_linear_projection=True,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), addition_embed_type="text_time",
+        addition_time_embed_dim=4, projection_class_embeddings_input_dim=6 * 4 + 8,
+    )  # fmt: skip
+    StableDiffusionXLPipeline(
+        vae=one["vae"], text_encoder=one["text_encoder"], text_encoder_2=CLIPTextModelWithProjection(text),
+        tokenizer=tokenizer(), tokenizer_2=tokenizer(), unet=unet, scheduler=one["scheduler"],
+        add_watermarker=False,
+    ).save_pretrained(path, safe_serialization=True)  # fmt: skip
+    return path
+
+
 @pytest.fixture(scope="module")
 def pipeline(folder):
     return load_pipeline(folder, device="cpu")
 
 
 @pytest.fixture(scope="module")
-def generator(pipeline):
-    return DiffusersGenerator(pipeline, fingerprint="tiny", sampler=SAMPLER)
+def xl_pipeline(tmp_path_factory):
+    return load_pipeline(save_xl(tmp_path_factory.mktemp("models") / "xl"), device="cpu")
+
+
+@pytest.fixture(scope="module", params=["pipeline", "xl_pipeline"])
+def any_pipeline(request):
+    """A pipeline of each family."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="module")
+def generator(any_pipeline):
+    return DiffusersGenerator(any_pipeline, fingerprint="tiny", sampler=SAMPLER)
 
 
 @pytest.mark.parametrize(
@@ -153,11 +198,11 @@ def test_a_request_gives_the_same_picture_alone_and_in_a_batch(generator):
             assert np.abs(alone.pixels.astype(int) - batched.pixels).max() <= 2
 
 
-def test_the_initial_latent_depends_on_the_seed_alone(generator, pipeline, monkeypatch):
+def test_the_initial_latent_depends_on_the_seed_alone(generator, any_pipeline, monkeypatch):
     drawn = []
-    prepare = pipeline.prepare_latents
+    prepare = any_pipeline.prepare_latents
     monkeypatch.setattr(
-        pipeline, "prepare_latents", lambda *a, **k: drawn.append(prepare(*a, **k)) or drawn[-1]
+        any_pipeline, "prepare_latents", lambda *a, **k: drawn.append(prepare(*a, **k)) or drawn[-1]
     )
     list(generator.generate(REQUESTS))
     list(generator.generate(REQUESTS[1:2]))
@@ -168,7 +213,8 @@ def test_the_initial_latent_depends_on_the_seed_alone(generator, pipeline, monke
     assert not torch.equal(batch[0], batch[1])
 
 
-def test_settings_are_written_out_with_the_defaults_of_the_pipeline(pipeline, generator):
+def test_settings_are_written_out_with_the_defaults_of_the_pipeline(pipeline):
+    generator = DiffusersGenerator(pipeline, fingerprint="tiny", sampler=SAMPLER)
     assert generator.settings == {
         "pipeline": "StableDiffusionPipeline", "scheduler": "DDIMScheduler", "dtype": "float32",
         "scheduler_digest": generator.settings["scheduler_digest"],
@@ -194,11 +240,37 @@ def test_guidance_doubles_the_evaluations(pipeline, guidance, evaluations):
     assert DiffusersGenerator(pipeline, fingerprint="", sampler=sampler).evaluations_per_image == evaluations
 
 
-def test_the_evaluations_are_what_the_network_sees(generator, pipeline, monkeypatch):
+def test_a_network_that_takes_the_scale_as_an_input_is_evaluated_once(monkeypatch):
+    distilled = parts()
+    config = {key: value for key, value in distilled["unet"].config.items() if not key.startswith("_")}
+    distilled["unet"] = UNet2DConditionModel.from_config({**config, "time_cond_proj_dim": 8})
+    consistency = StableDiffusionPipeline(**distilled)
+    consistency.set_progress_bar_config(disable=True)
+    generator = DiffusersGenerator(consistency, fingerprint="", sampler=SAMPLER)
     seen = []
-    forward = pipeline.unet.forward
+    forward = consistency.unet.forward
     monkeypatch.setattr(
-        pipeline.unet, "forward", lambda x, *a, **k: seen.append(len(x)) or forward(x, *a, **k)
+        consistency.unet, "forward", lambda x, *a, **k: seen.append(len(x)) or forward(x, *a, **k)
+    )
+    list(generator.generate(REQUESTS[:1]))
+    assert sum(seen) == generator.evaluations_per_image == 2
+
+
+def test_a_family_with_another_argument_for_true_guidance_is_evaluated_once(pipeline):
+    class Flux:  # FluxPipeline.__call__ of diffusers 0.42, without guidance_embeds: the "schnell" weights
+        transformer, scheduler, dtype = torch.nn.Identity(), pipeline.scheduler, torch.float32
+
+        def __call__(self, prompt, num_inference_steps=28, guidance_scale=3.5, true_cfg_scale=1.0):
+            raise NotImplementedError
+
+    assert DiffusersGenerator(Flux(), fingerprint="", sampler=SamplerSettings()).evaluations_per_image == 28
+
+
+def test_the_evaluations_are_what_the_network_sees(generator, any_pipeline, monkeypatch):
+    seen = []
+    forward = any_pipeline.unet.forward
+    monkeypatch.setattr(
+        any_pipeline.unet, "forward", lambda x, *a, **k: seen.append(len(x)) or forward(x, *a, **k)
     )
     list(generator.generate(REQUESTS))
     assert sum(seen) == len(REQUESTS) * generator.evaluations_per_image
@@ -272,11 +344,41 @@ def test_corrupt_weights_give_one_line(spoiled):
 
 def test_a_missing_tokenizer_gives_one_line(spoiled):
     shutil.rmtree(spoiled / "tokenizer")
-    fails_to_load(spoiled, r"\w+: .+")
+    with pytest.raises(
+        ModelError, match=r"must hold every part .*spoiled/tokenizer has no files of a vocabulary"
+    ):
+        load_pipeline(spoiled, device="cpu")
+
+
+def test_a_tokenizer_without_a_vocabulary_is_not_taken_for_an_empty_one(spoiled):
+    for file in (spoiled / "tokenizer").iterdir():
+        if file.name != "tokenizer_config.json":
+            file.unlink()
+    with pytest.raises(
+        ModelError, match=r"must hold every part .*spoiled/tokenizer has no files of a vocabulary"
+    ):
+        load_pipeline(spoiled, device="cpu")
+
+
+def test_a_missing_network_gives_one_line(spoiled):
+    shutil.rmtree(spoiled / "unet")
+    with pytest.raises(
+        ModelError, match=r"must hold every part .*spoiled/unet has no files; copy the whole model"
+    ):
+        check_model_folder(spoiled)
 
 
 def test_a_broken_index_gives_one_line(spoiled):
     (spoiled / "model_index.json").write_text("{")
+    with pytest.raises(
+        ModelError, match=r"model_index\.json must be the JSON that a diffusers pipeline wrote, got: E"
+    ):
+        load_pipeline(spoiled, device="cpu")
+
+
+def test_a_pipeline_of_no_known_family_gives_one_line(spoiled):
+    index = spoiled / "model_index.json"
+    index.write_text(index.read_text().replace("StableDiffusionPipeline", "NoSuchPipeline"))
     fails_to_load(spoiled, r"\w+: .+")
 
 

@@ -220,7 +220,7 @@ def test_ids_that_are_not_distinct_are_an_error(root, embedder, tmp_path):
     ("spoil", "got"),
     [
         (lambda vectors: vectors * np.float32(2), "norms off by up to 1;"),
-        (lambda vectors: vectors.astype(np.float64), r"float64 \(6, 192\); correct its embed"),
+        (lambda vectors: vectors.astype(np.float64), r"float64 \(6, 192\); correct it"),
         (lambda vectors: vectors[1:], r"float32 \(5, 192\);"),
         (lambda vectors: vectors[0], r"float32 \(192,\);"),
         (lambda vectors: vectors * np.float32("nan"), "norms off by up to nan;"),
