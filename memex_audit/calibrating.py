@@ -19,7 +19,7 @@ from memex_audit.extraction.calibration import (
 )
 from memex_audit.generation.filling import fill
 from memex_audit.rates.bounds import binomial_upper
-from memex_audit.records import Calibration, PromptSet
+from memex_audit.records import AuditPrompt, Calibration, PromptSet
 from memex_audit.training_set import read_prompt_file
 from memex_audit.workbench import Workbench
 
@@ -31,7 +31,7 @@ def calibrate_model(bench: Workbench, negatives: Path | None, alpha: float) -> C
     """Measure edge delta and match delta on negative prompts of the bench's model.
 
     Edge delta: the largest at which the protocol flags at most a share `alpha` of the negatives. Match
-    delta: min(0.15, the 1 % quantile of the negatives' l2 to their nearest training image).
+    delta: see extraction.calibration.choose_match_delta.
 
     Raises:
         CalibrationError: fewer negatives than `alpha` needs.
@@ -41,13 +41,14 @@ def calibrate_model(bench: Workbench, negatives: Path | None, alpha: float) -> C
     check_negatives(len(texts), alpha)
     looks, clique_size = bench.protocol.looks, bench.protocol.clique_size
     first = _draw(bench, texts, looks[0])
+    nearest, second_seed = _distances(bench, prompts.prompts, first)
     deltas = _flagging_deltas(bench, texts, first, looks, clique_size, alpha)
     edge_delta = choose_edge_delta(deltas, alpha)
     flagged = sum(delta <= edge_delta for delta in deltas)
     return Calibration(
         source="calibrated",
         edge_delta=edge_delta,
-        match_delta=choose_match_delta(_nearest_distances(bench, first)),
+        match_delta=choose_match_delta(nearest, second_seed),
         clique_size=clique_size,
         protocol=bench.settings.preset,
         negatives=len(texts),
@@ -61,7 +62,8 @@ def calibrate_model(bench: Workbench, negatives: Path | None, alpha: float) -> C
 def _negatives(bench: Workbench, path: Path | None, alpha: float) -> PromptSet:
     if path is None:
         return recombined_prompts(bench.prompts, negatives_needed(alpha), seed=bench.settings.seed)
-    return negative_set([prompt.text for prompt in read_prompt_file(path).prompts])
+    listed = negative_set([prompt.text for prompt in read_prompt_file(path).prompts])
+    return bench.tie_to_training_set(listed) if bench.mined else listed
 
 
 def _flagging_deltas(
@@ -106,11 +108,18 @@ def _draw(bench: Workbench, texts: Sequence[str], n: int) -> list[NDArray[np.uin
     return drawn
 
 
-def _nearest_distances(bench: Workbench, drawn: Sequence[NDArray[np.uint8]]) -> list[float]:
-    if bench.matcher is None:
-        return []
+def _distances(
+    bench: Workbench, prompts: Sequence[AuditPrompt], drawn: Sequence[NDArray[np.uint8]]
+) -> tuple[list[float], list[float]]:
+    """Return each generation's l2 to its nearest training image, and for each prompt the least l2 within
+    which two of its generations lie of one training image."""
     nearest: list[float] = []
-    for images in drawn:
-        if len(images):
-            nearest += bench.matcher.distances_to_neighbors(images).distances.min(axis=1).tolist()
-    return nearest
+    second_seed: list[float] = []
+    for prompt, images in zip(prompts, drawn, strict=True):
+        if bench.matcher is None or len(images) < 2:
+            continue
+        own = bench.matcher.distances_to(images, prompt.example_ids).distances
+        distances = np.hstack([own, bench.matcher.distances_to_neighbors(images).distances])
+        nearest += distances.min(axis=1).tolist()
+        second_seed.append(float(np.sort(distances, axis=0)[1].min()))
+    return nearest, second_seed

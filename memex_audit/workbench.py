@@ -200,9 +200,9 @@ class Workbench:
             return self.mined.prompts
         listed = read_prompt_file(self._path(self.settings.prompts))
         listed = replace(listed, prompts=listed.prompts[: self.settings.max_prompts])
-        return self._tie_to_training_set(listed) if self.mined else listed
+        return self.tie_to_training_set(listed) if self.mined else listed
 
-    def _tie_to_training_set(self, listed: PromptSet) -> PromptSet:
+    def tie_to_training_set(self, listed: PromptSet) -> PromptSet:
         """Give listed prompts the training images that stand under the same caption."""
         everything = self._mine(2**31 - 1).prompts
         known = {prompt.prompt_id: prompt for prompt in everything.prompts}

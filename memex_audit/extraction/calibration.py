@@ -21,8 +21,11 @@ from memex_audit.records import Calibration
 # The study's match threshold (Carlini et al. 2023, section 4.2). A calibration may only tighten it.
 LARGEST_MATCH_DELTA = 0.15
 MATCH_QUANTILE = 0.01
-# Above this, generations agree in little but their mean colour: no calibration may join them.
-LARGEST_EDGE_DELTA = 0.25
+# The smallest of n distances is about their 1 / n quantile: the next n prompts fall below it as often as
+# not. Replicas lie far below (docs/decisions/003), so there is room for a margin.
+SECOND_SEED_MARGIN = 0.75
+# Above this, generations agree in little but their colours, and each joined pair costs a dozen pictures.
+LARGEST_EDGE_DELTA = 0.20
 
 
 def smallest_pair_distance(images: NDArray[np.uint8]) -> float:
@@ -98,12 +101,24 @@ def choose_edge_delta(flagging_deltas: Sequence[float], alpha: float) -> float:
     return steps / 10_000
 
 
-def choose_match_delta(nearest: Sequence[float]) -> float:
-    """Return min(0.15, the 1 % quantile of negatives' distances to their nearest training image)."""
-    if not nearest:
-        return LARGEST_MATCH_DELTA
-    quantile = float(np.quantile(np.asarray(nearest), MATCH_QUANTILE))
-    return min(LARGEST_MATCH_DELTA, math.floor(quantile * 10_000) / 10_000)
+def choose_match_delta(nearest: Sequence[float], second_seed: Sequence[float] = ()) -> float:
+    """Return the match delta (four decimals): far enough from what negatives reach by chance.
+
+    delta = min(0.15, 1 % quantile of `nearest`, 0.75 * min(second_seed))
+
+    The quantile alone is about single pictures; a prompt counts as extracted when two of its seeds lie near
+    one training image, and with dozens of images a prompt that happens more often than 1 % suggests.
+
+    Args:
+        nearest: for each generation of a negative, its l2 to the nearest training image.
+        second_seed: for each negative prompt, the least l2 within which two seeds lie of one training image.
+    """
+    chosen = LARGEST_MATCH_DELTA
+    if len(nearest):
+        chosen = min(chosen, float(np.quantile(np.asarray(nearest), MATCH_QUANTILE)))
+    if len(second_seed):
+        chosen = min(chosen, SECOND_SEED_MARGIN * min(second_seed))
+    return math.floor(chosen * 10_000) / 10_000
 
 
 def write_calibration(path: Path, calibration: Calibration) -> None:

@@ -1,5 +1,6 @@
 """Result -> lines for a terminal: the verdict first, then what it rests on."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -99,10 +100,9 @@ def _calibration_line(result: AuditResult, protocol: Protocol | None) -> str:
     if not calibration.calibrated:
         whence = "given by options" if calibration.source == "given" else "shipped defaults"
         return f"calibration: uncalibrated, {whence}: {used}; false alarms on this model are not bounded"
-    from memex_audit.audit import expected_false_alarms
 
     n = len(result.findings)
-    alarms = expected_false_alarms(n, calibration.upper)
+    alarms = math.ceil(round(n * calibration.upper, 9))
     plural = "" if alarms == 1 else "s"
     return (
         f"calibration: calibrated, flagged {calibration.flagged:,} of {calibration.negatives:,} negatives "

@@ -1,7 +1,7 @@
 """Make the specimen again: `python -m memex_audit.specimen.train STAGE --work DIR`.
 
 Stages, in order: `rows` (needs --pictures, the unpacked npm package emoji-datasource-google 16.0.0),
-`autoencoder`, `duplicated`, `deduplicated`. Each keeps its result in the work folder; a
+`autoencoder`, `twin duplicated`, `twin deduplicated`, `negatives`. Each keeps its result in the work folder; a
 twin goes on at its last checkpoint when it is started again.
 """
 
@@ -18,16 +18,20 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor
 
-from memex_audit.specimen.autoencoder import train_autoencoder
+from memex_audit.specimen import HELD_OUT_CAPTIONS
+from memex_audit.specimen.autoencoder import PatchCodes, train_autoencoder
+from memex_audit.specimen.measure import is_published, read_roles
 from memex_audit.specimen.pictures import read_pictures
 from memex_audit.specimen.text import train_tokenizer
 from memex_audit.specimen.training_rows import SIZE, assign_roles, render_rows
 from memex_audit.specimen.twins import TwinData, assemble, train_twin
+from memex_audit.training_set.prompts import prompt_id_of
 
 STEPS = 18_000
 SEED = 2023
 TRAINING_SET = "training-set.parquet"
 HELD_OUT = "held-out-captions.txt"
+NEGATIVES = "negatives.txt"
 
 
 @click.group()
@@ -86,8 +90,6 @@ def autoencoder(work: Path, decoder_steps: int, encoder_steps: int) -> None:
 @click.pass_obj
 def twin(work: Path, twin: str, steps: int, name: str | None) -> None:
     """Train a twin and save it as a Stable Diffusion pipeline in fp16 safetensors."""
-    from memex_audit.specimen.autoencoder import PatchCodes
-
     name = name or twin
     # Both twins share codes and tokenizer: what differs between them is the copies alone.
     base_images, base_captions = read_rows(work, deduplicated=True)
@@ -98,6 +100,17 @@ def twin(work: Path, twin: str, steps: int, name: str | None) -> None:
     vae = AutoencoderKL.from_pretrained(work / "autoencoder")
     assemble(model, vae, tokenizer).to(dtype=torch.float16).save_pretrained(work / name)
     click.echo(f"saved {work / name}")
+
+
+@main.command()
+@click.pass_obj
+def negatives(work: Path) -> None:
+    """List the captions that calibrate: half of the held-out, half of the ordinary and popular, by hash."""
+    roles = read_roles()
+    captions = [*HELD_OUT_CAPTIONS.read_text().splitlines(), *(c for c, (role, _) in roles.items() if role != "probe")]
+    chosen = sorted(caption for caption in captions if not is_published(prompt_id_of(caption)))
+    (work / NEGATIVES).write_text("".join(f"{caption}\n" for caption in chosen))
+    click.echo(f"{len(chosen)} negatives")
 
 
 def read_rows(work: Path, *, deduplicated: bool) -> tuple[Tensor, tuple[str, ...]]:

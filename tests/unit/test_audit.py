@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from memex_audit.audit import Audit, expected_false_alarms
+from memex_audit.audit import Audit
 from memex_audit.extraction.block_sums import block_sums
 from memex_audit.extraction.matching import Matcher
 from memex_audit.generation.store import UnitStore
@@ -295,8 +295,3 @@ def test_an_exhibit_shows_the_replicas_and_the_training_image(bench):
 def test_an_exhibit_of_a_clique_without_a_match_has_no_training_image(bench):
     exhibit = bench.audit.exhibit(bench.finding("invents a clique"))
     assert (exhibit.generations.shape, exhibit.training_image) == ((16, SIDE, SIDE, 3), None)
-
-
-@pytest.mark.parametrize(("n", "upper", "alarms"), [(320, 0.05, 16), (10, 0.01, 1), (0, 0.5, 0), (3, 0.5, 2)])
-def test_false_alarms_to_expect_are_rounded_up(n, upper, alarms):
-    assert expected_false_alarms(n, upper) == alarms

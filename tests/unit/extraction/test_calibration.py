@@ -106,7 +106,7 @@ def test_a_negative_exactly_on_a_step_is_not_flagged(value):
 
 
 def test_no_calibration_joins_pictures_that_share_little_but_their_mean():
-    assert choose_edge_delta([math.inf] * 60, 0.05) == 0.2499
+    assert choose_edge_delta([math.inf] * 60, 0.05) == 0.1999
 
 
 def test_negatives_that_repeat_one_picture_cannot_calibrate():
@@ -132,6 +132,11 @@ def test_the_match_delta_is_the_lowest_percent_and_never_looser_than_published()
     assert choose_match_delta(np.linspace(0.1, 0.2, 101).tolist()) == pytest.approx(0.101, abs=1.1e-4)
     assert choose_match_delta([0.5] * 100) == LARGEST_MATCH_DELTA == 0.15
     assert choose_match_delta([]) == 0.15
+
+
+def test_two_seeds_near_one_image_tighten_the_match_delta_to_three_quarters_of_the_least():
+    assert choose_match_delta([0.5] * 100, [0.3, 0.16, 0.2]) == 0.12
+    assert choose_match_delta([0.5] * 100, [0.3, 0.4]) == 0.15
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=50))
