@@ -42,7 +42,7 @@ def calibrate_model(bench: Workbench, negatives: Path | None, alpha: float) -> C
     looks, clique_size = bench.protocol.looks, bench.protocol.clique_size
     first = _draw(bench, texts, looks[0])
     nearest, second_seed = _distances(bench, prompts.prompts, first)
-    deltas = _flagging_deltas(bench, texts, first, looks, clique_size, alpha)
+    deltas = _flagging_deltas(bench, texts, first, looks=looks, clique_size=clique_size, alpha=alpha)
     edge_delta = choose_edge_delta(deltas, alpha)
     flagged = sum(delta <= edge_delta for delta in deltas)
     return Calibration(
@@ -70,6 +70,7 @@ def _flagging_deltas(
     bench: Workbench,
     texts: Sequence[str],
     first: Sequence[NDArray[np.uint8]],
+    *,
     looks: Sequence[int],
     clique_size: int,
     alpha: float,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,7 +25,9 @@ from memex_audit.records import (
     Verdict,
 )
 from memex_audit.reporting.json_report import record_to_dict
-from memex_audit.session import AuditSession
+
+if TYPE_CHECKING:
+    from memex_audit.session import AuditSession
 
 RECORDS: "pytest.StashKey[list[dict[str, Any]]]" = pytest.StashKey()
 ENDING: "pytest.StashKey[str]" = pytest.StashKey()
@@ -45,7 +47,7 @@ def case_settings(item: pytest.Item, settings: Settings) -> Settings:
 class Memex:
     """The audit as a test sees it. Whatever is asked of it is recorded with the test's report."""
 
-    def __init__(self, session: AuditSession, request: pytest.FixtureRequest) -> None:
+    def __init__(self, session: "AuditSession", request: pytest.FixtureRequest) -> None:
         self._session = session
         self._item = request.node
         self._settings = case_settings(request.node, session.settings)
@@ -195,7 +197,9 @@ def _ending(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
 def generation_asides(findings: list[Finding]) -> list[SetAside]:
     """Return one entry a prompt whose generations were set aside."""
     return [
-        SetAside(what=f"{f.set_aside} generations of prompt {f.prompt_id}", reason="blank, not finite or odd-sized")
+        SetAside(
+            what=f"{f.set_aside} generations of prompt {f.prompt_id}", reason="blank, not finite or odd-sized"
+        )
         for f in findings
         if f.set_aside
     ]

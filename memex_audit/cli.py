@@ -64,9 +64,23 @@ def mine(training_set: str, out: Path, **options: str | None) -> None:
 
 
 @main.command()
-@click.option("--negatives", type=click.Path(exists=True, path_type=Path), help="Prompts never trained on, one a line or as a prompt file; default: recombined captions.")
-@click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True, help="Largest share of negatives that may be flagged.")
-@click.option("--out", type=click.Path(path_type=Path), help="Where to write it; default: the store, where audits of this model find it.")
+@click.option(
+    "--negatives",
+    type=click.Path(exists=True, path_type=Path),
+    help="Prompts never trained on, one a line or as a prompt file; default: recombined captions.",
+)
+@click.option(
+    "--alpha",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.05,
+    show_default=True,
+    help="Largest share of negatives that may be flagged.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Where to write it; default: the store, where audits of this model find it.",
+)
 @settings_options(
     "model", "training_set", "embedder", "prompts", "max_prompts", "preset", "generations", "clique_size",
     "steps", "guidance", "size", "batch_size", "device", "dtype", "seed", "store",

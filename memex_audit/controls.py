@@ -4,7 +4,6 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from memex_audit import specimen
 from memex_audit.config import Settings
 from memex_audit.records import AuditPrompt, ControlResult, Frame, PromptSet, Protocol, Verdict
 from memex_audit.training_set.prompts import prompt_id_of
@@ -30,7 +29,10 @@ def positive_control(protocol: Protocol, store: Path, *, device: str, seed: int)
     audit = bench.audit(replace(bench.prompts, prompts=tuple(planted)))
     detected = sum(finding.verdict is Verdict.EXTRACTED for finding in audit.findings())
     return ControlResult(
-        kind="positive", subject="specimen:duplicated, planted replicas", prompts=len(planted), detected=detected
+        kind="positive",
+        subject="specimen:duplicated, planted replicas",
+        prompts=len(planted),
+        detected=detected,
     )
 
 
@@ -80,9 +82,7 @@ def recombined_prompts(prompts: PromptSet, n: int, *, seed: int) -> PromptSet:
 def negative_set(texts: list[str]) -> PromptSet:
     """Return prompts without any training image, each a group of its own."""
     prompts = [
-        AuditPrompt(
-            prompt_id=prompt_id_of(text), text=text, group_id=prompt_id_of(text), duplication_count=1
-        )
+        AuditPrompt(prompt_id=prompt_id_of(text), text=text, group_id=prompt_id_of(text), duplication_count=1)
         for text in texts
     ]
     return PromptSet(prompts=tuple(prompts), frame=Frame(description="negative prompts", size=None))

@@ -18,7 +18,7 @@ def _console(config: pytest.Config) -> Any:
         return None
     from rich.console import Console
 
-    return Console(file=reporter._tw._file)  # noqa: SLF001 - pytest offers no public way to its stream
+    return Console(file=reporter._tw._file)
 
 
 @contextmanager
@@ -49,7 +49,9 @@ def generation_progress(config: pytest.Config, prompts: "PromptSet") -> "Progres
         from rich.progress import Progress
 
         with Progress(console=console, transient=True) as bar:
-            task = bar.add_task(f"generating ({drawn:,} pictures of {len(prompts.prompts):,} prompts so far)", total=n)
+            task = bar.add_task(
+                f"generating ({drawn:,} pictures of {len(prompts.prompts):,} prompts so far)", total=n
+            )
 
             def advance(just_drawn: int) -> None:
                 nonlocal drawn

@@ -32,7 +32,7 @@ class RunRecord:
 
     def take(self, report: "pytest.TestReport") -> None:
         """Take in one phase of one case."""
-        ending = report.memex_ending  # type: ignore[attr-defined]
+        ending = report.memex_ending
         if report.when == "call" or ending != "passed":
             self._endings[report.nodeid] = ending
         for entry in getattr(report, "memex_records", ()):

@@ -34,7 +34,7 @@ MiningProgress = Callable[[int, int | None], None]
 
 
 class Workbench:
-    """The parts of one audit. What `load_generator`, `load_embedder` and `load_index` name may be replaced."""
+    """The parts of one audit; `load_generator`, `load_embedder` and `load_index` may be replaced."""
 
     def __init__(self, settings: Settings, rootdir: Path) -> None:
         self.settings = settings
@@ -235,7 +235,9 @@ class Workbench:
     def open_index(self) -> Index:
         """Build the index over the mined training set."""
         if self.mined is None:
-            raise ConfigurationError("an index needs a training set: give one with --memex-training-set PATH.")
+            raise ConfigurationError(
+                "an index needs a training set: give one with --memex-training-set PATH."
+            )
         return self.mined.load_index()
 
     @cached_property
@@ -287,7 +289,9 @@ class Workbench:
 
     def calibration_places(self) -> tuple[Path, ...]:
         """Where a calibration of this model is looked for; the last is where one is written."""
-        own = self.store_folder / "calibrations" / f"{self.generator.fingerprint[:32]}-{self.settings_key}.json"
+        own = (
+            self.store_folder / "calibrations" / f"{self.generator.fingerprint[:32]}-{self.settings_key}.json"
+        )
         return (self.model_folder / CALIBRATION_FILE, own) if self._draws_from_folder else (own,)
 
     @property
@@ -357,7 +361,9 @@ class Workbench:
             embedder=mined.embedder_name if mined else None,
             device=str(getattr(self.generator, "device", "unknown")),
             seed=self.settings.seed,
-            versions={name: importlib.metadata.version(name) for name in ("torch", "diffusers", "numpy", "pytest")},
+            versions={
+                name: importlib.metadata.version(name) for name in ("torch", "diffusers", "numpy", "pytest")
+            },
             store=str(self.store_folder),
         )
 

@@ -5,6 +5,9 @@ an encoder and a decoder against each other took far longer for worse pictures; 
 (code + noise -> image), and the encoder then learns to give the codes.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
@@ -82,7 +85,16 @@ def _noisy(codes: Tensor) -> Tensor:
     return codes + DECODER_NOISE * torch.randn_like(codes)
 
 
-def _fit(parameters, loss_of, *, n: int, steps: int, seed: int, name: str, batch: int = 32) -> None:
+def _fit(
+    parameters: list[Any],
+    loss_of: Callable[[Tensor], Tensor],
+    *,
+    n: int,
+    steps: int,
+    seed: int,
+    name: str,
+    batch: int = 32,
+) -> None:
     optimizer = torch.optim.AdamW(parameters, 2e-3, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     random = np.random.default_rng(seed)

@@ -39,8 +39,12 @@ def main(store: Path, write_docs: bool) -> None:
     roles = read_roles()
     counted: dict[str, dict[tuple[str, int], list[Finding]]] = {}
     for twin in TWINS:
-        bench = Workbench(Settings(model=PREFIX + twin, seed=FRESH_SEED, max_prompts=1000, store=str(store)), Path.cwd())
-        chosen = [p for p in bench.prompts.prompts if roles[p.text][0] == "probe" or is_published(p.prompt_id)]
+        bench = Workbench(
+            Settings(model=PREFIX + twin, seed=FRESH_SEED, max_prompts=1000, store=str(store)), Path.cwd()
+        )
+        chosen = [
+            p for p in bench.prompts.prompts if roles[p.text][0] == "probe" or is_published(p.prompt_id)
+        ]
         audit = bench.audit(replace(bench.prompts, prompts=tuple(chosen)))
         counted[twin] = {}
         for finding in audit.findings():
@@ -63,7 +67,9 @@ def read_roles() -> dict[str, tuple[str, int]]:
 def format_table(counted: dict[str, dict[tuple[str, int], list[Finding]]]) -> str:
     """Return the Markdown table: prompts extracted, and the share of their generations, by role and count."""
     lines = [
-        "| prompts | copies | " + " | ".join(f"{twin}: extracted | flagged | replicas a generation" for twin in TWINS) + " |",
+        "| prompts | copies | "
+        + " | ".join(f"{twin}: extracted | flagged | replicas a generation" for twin in TWINS)
+        + " |",
         "|---|---|" + "---|---|---|" * len(TWINS),
     ]
     for key in sorted(counted[TWINS[0]], key=lambda key: (key[0] != "probe", key[0], key[1])):

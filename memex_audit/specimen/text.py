@@ -1,11 +1,13 @@
 """Make the specimen's tokenizer and text encoder: CLIP's classes with a vocabulary of its own."""
 
+import json
 from collections.abc import Sequence
 
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Regex as TokenRegex
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+END = "<|endoftext|>"
 VOCABULARY = 1024
 POSITIONS = 16
 WIDTH = 128
@@ -13,11 +15,13 @@ WIDTH = 128
 
 def train_tokenizer(captions: Sequence[str]) -> CLIPTokenizer:
     """Learn a byte-pair vocabulary of VOCABULARY tokens from the captions, for CLIPTokenizer."""
-    learner = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
+    learner = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token=END))
     learner.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     learner.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(TokenRegex(r"\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"), behavior="removed", invert=True),
+            pre_tokenizers.Split(
+                TokenRegex(r"\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"), behavior="removed", invert=True
+            ),
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )
@@ -31,8 +35,6 @@ def train_tokenizer(captions: Sequence[str]) -> CLIPTokenizer:
             show_progress=False,
         ),
     )
-    import json
-
     learned = json.loads(learner.to_str())["model"]
     return CLIPTokenizer(
         vocab=learned["vocab"],

@@ -1,7 +1,7 @@
 """Make the specimen again: `python -m memex_audit.specimen.train STAGE --work DIR`.
 
-Stages, in order: `rows` (needs --pictures, the unpacked npm package emoji-datasource-google 16.0.0),
-`autoencoder`, `twin duplicated`, `twin deduplicated`, `negatives`. Each keeps its result in the work folder; a
+Stages, in order: `rows` (needs --pictures, the unpacked npm package emoji-datasource-google
+16.0.0), `autoencoder`, `twin duplicated`, `twin deduplicated`, `negatives`. Each keeps its result in the work folder; a
 twin goes on at its last checkpoint when it is started again.
 """
 
@@ -35,7 +35,9 @@ NEGATIVES = "negatives.txt"
 
 
 @click.group()
-@click.option("--work", type=click.Path(path_type=Path), required=True, help="Folder that keeps the stages' results.")
+@click.option(
+    "--work", type=click.Path(path_type=Path), required=True, help="Folder that keeps the stages' results."
+)
 @click.option("--threads", default=1, show_default=True, help="Threads for torch.")
 @click.pass_context
 def main(context: click.Context, work: Path, threads: int) -> None:
@@ -107,7 +109,10 @@ def twin(work: Path, twin: str, steps: int, name: str | None) -> None:
 def negatives(work: Path) -> None:
     """List the captions that calibrate: half of the held-out, half of the ordinary and popular, by hash."""
     roles = read_roles()
-    captions = [*HELD_OUT_CAPTIONS.read_text().splitlines(), *(c for c, (role, _) in roles.items() if role != "probe")]
+    captions = [
+        *HELD_OUT_CAPTIONS.read_text().splitlines(),
+        *(c for c, (role, _) in roles.items() if role != "probe"),
+    ]
     chosen = sorted(caption for caption in captions if not is_published(prompt_id_of(caption)))
     (work / NEGATIVES).write_text("".join(f"{caption}\n" for caption in chosen))
     click.echo(f"{len(chosen)} negatives")

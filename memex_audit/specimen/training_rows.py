@@ -44,9 +44,7 @@ def assign_roles(pictures: list[Picture]) -> tuple[dict[str, str], list[str]]:
     order = sorted(chosen, key=lambda picture: _digest("role", picture.name))
     roles = {}
     for i, picture in enumerate(order):
-        roles[picture.name] = (
-            "probe" if i < PROBES else "popular" if i < PROBES + POPULAR else "ordinary"
-        )
+        roles[picture.name] = "probe" if i < PROBES else "popular" if i < PROBES + POPULAR else "ordinary"
     held_out = [picture.name for picture in pictures if picture.name not in roles]
     return roles, held_out
 
@@ -54,7 +52,9 @@ def assign_roles(pictures: list[Picture]) -> tuple[dict[str, str], list[str]]:
 def render_rows(pictures: list[Picture], roles: dict[str, str]) -> Iterator[Row]:
     """Yield every row of the duplicated training set; rows with `copy_of` are the duplicates."""
     by_name = {picture.name: picture for picture in pictures}
-    probes = sorted((name for name, role in roles.items() if role == "probe"), key=lambda n: _digest("probe", n))
+    probes = sorted(
+        (name for name, role in roles.items() if role == "probe"), key=lambda n: _digest("probe", n)
+    )
     counts = {name: PROBE_COUNTS[i % len(PROBE_COUNTS)] for i, name in enumerate(probes)}
     for name in sorted(roles):
         picture, role = by_name[name].image, roles[name]
@@ -63,7 +63,15 @@ def render_rows(pictures: list[Picture], roles: dict[str, str]) -> Iterator[Row]
             copies = counts.get(name, 1)
             image = render(picture, rng(name, i))
             row_id = f"{name.replace(' ', '-')}-{i:03d}"
-            yield Row(id=row_id, caption=name, image=_png(image), role=role, copies=copies, copy_of=None, copy_kind=None)
+            yield Row(
+                id=row_id,
+                caption=name,
+                image=_png(image),
+                role=role,
+                copies=copies,
+                copy_of=None,
+                copy_kind=None,
+            )
             for j in range(1, copies):
                 kind, data = near_duplicate(image, rng(name, i, j))
                 yield Row(

@@ -1,7 +1,7 @@
 """Train one twin: a latent diffusion model on captioned rows, resumable at its last checkpoint."""
 
-import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from torch import Tensor, nn
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTokenizer
 
 from memex_audit.specimen.autoencoder import LATENT_CHANNELS
 from memex_audit.specimen.text import POSITIONS, WIDTH, build_text_encoder
@@ -54,10 +54,14 @@ def build_unet(latent_size: int) -> UNet2DConditionModel:
     )
 
 
-def train_twin(data: TwinData, tokenizer: CLIPTokenizer, *, steps: int, seed: int, checkpoint: Path) -> nn.ModuleDict:
+def train_twin(
+    data: TwinData, tokenizer: CLIPTokenizer, *, steps: int, seed: int, checkpoint: Path
+) -> nn.ModuleDict:
     """Return the averaged weights after `steps`; a stopped run goes on at `checkpoint`."""
     torch.manual_seed(seed)
-    model = nn.ModuleDict({"unet": build_unet(data.latents.shape[-1]), "text_encoder": build_text_encoder(tokenizer)})
+    model = nn.ModuleDict(
+        {"unet": build_unet(data.latents.shape[-1]), "text_encoder": build_text_encoder(tokenizer)}
+    )
     parameters = list(model.parameters())
     averaged = [parameter.detach().clone() for parameter in parameters]
     optimizer = torch.optim.AdamW(parameters, LEARNING_RATE, weight_decay=1e-3, fused=True)
@@ -73,14 +77,14 @@ def train_twin(data: TwinData, tokenizer: CLIPTokenizer, *, steps: int, seed: in
     empty = _tokenize(tokenizer, [""])[0]
     scheduler, recent, started = build_scheduler(), 0.0, time.process_time()
     for step in range(first, steps):
-        loss = _step_loss(model, scheduler, data, tokens, empty, seed, step)
+        loss = _step_loss(model, scheduler, data, tokens, empty=empty, seed=seed, step=step)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
         decay = min(EMA_DECAY, (1 + step) / (10 + step))
-        torch._foreach_lerp_(averaged, parameters, 1 - decay)
+        torch._foreach_lerp_(averaged, list[Tensor](parameters), 1 - decay)
         recent = loss.item() if step == first else 0.99 * recent + 0.01 * loss.item()
         if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == steps:
             pace = (time.process_time() - started) / (step + 1 - first)
@@ -88,7 +92,7 @@ def train_twin(data: TwinData, tokenizer: CLIPTokenizer, *, steps: int, seed: in
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(),
                      "schedule": schedule.state_dict(), "averaged": averaged, "step": step + 1}  # fmt: skip
             torch.save(state, checkpoint.with_suffix(".partial"))
-            os.replace(checkpoint.with_suffix(".partial"), checkpoint)
+            checkpoint.with_suffix(".partial").replace(checkpoint)
     with torch.no_grad():
         for parameter, value in zip(parameters, averaged, strict=True):
             parameter.copy_(value)
@@ -99,12 +103,21 @@ def assemble(model: nn.ModuleDict, vae: AutoencoderKL, tokenizer: CLIPTokenizer)
     """Bind the trained parts into a pipeline that AutoPipelineForText2Image loads."""
     return StableDiffusionPipeline(
         vae=vae, text_encoder=model["text_encoder"], tokenizer=tokenizer, unet=model["unet"],
-        scheduler=build_scheduler(), safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+        scheduler=build_scheduler(), safety_checker=None, feature_extractor=None,
+        requires_safety_checker=False,
     )  # fmt: skip
 
 
-def _step_loss(model: nn.ModuleDict, scheduler: DDIMScheduler, data: TwinData, tokens: Tensor,
-               empty: Tensor, seed: int, step: int) -> Tensor:  # fmt: skip
+def _step_loss(
+    model: nn.ModuleDict,
+    scheduler: DDIMScheduler,
+    data: TwinData,
+    tokens: Tensor,
+    *,
+    empty: Tensor,
+    seed: int,
+    step: int,
+) -> Tensor:
     # The draws of a step depend on seed and step alone, so a resumed run sees what the first would have.
     torch.manual_seed(seed * 1_000_003 + step)
     rows = _batch_rows(len(data.latents), step, seed)
@@ -112,8 +125,7 @@ def _step_loss(model: nn.ModuleDict, scheduler: DDIMScheduler, data: TwinData, t
     tokens = torch.where(torch.rand(BATCH, 1) < CAPTION_DROPOUT, empty, tokens)
     noise = torch.randn_like(latents) + OFFSET_NOISE * torch.randn(BATCH, LATENT_CHANNELS, 1, 1)
     timesteps = torch.randint(0, scheduler.config.num_train_timesteps, (BATCH,))
-    text: CLIPTextModel = model["text_encoder"]
-    hidden = text(tokens).last_hidden_state
+    hidden = model["text_encoder"](tokens).last_hidden_state
     predicted = model["unet"](scheduler.add_noise(latents, noise, timesteps), timesteps, hidden).sample
     return (predicted - noise).square().mean()
 
@@ -121,7 +133,9 @@ def _step_loss(model: nn.ModuleDict, scheduler: DDIMScheduler, data: TwinData, t
 def _batch_rows(n: int, step: int, seed: int) -> Tensor:
     """Rows of this step: every row once an epoch, in an order of the epoch's own."""
     positions = np.arange(step * BATCH, (step + 1) * BATCH)
-    orders = {epoch: np.random.default_rng((seed, epoch)).permutation(n) for epoch in set(positions // n)}
+    orders = {
+        epoch: np.random.default_rng((seed, epoch)).permutation(n) for epoch in map(int, set(positions // n))
+    }
     return torch.from_numpy(np.array([orders[p // n][p % n] for p in positions]))
 
 
@@ -130,7 +144,7 @@ def _rate(step: int, steps: int) -> float:
     return warm * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(1.0, step / steps))))
 
 
-def _tokenize(tokenizer: CLIPTokenizer, captions) -> Tensor:
+def _tokenize(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> Tensor:
     return tokenizer(
         list(captions), padding="max_length", max_length=POSITIONS, truncation=True, return_tensors="pt"
     ).input_ids

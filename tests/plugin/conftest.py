@@ -98,9 +98,7 @@ class Project:
         named = [a for a in arguments if a.startswith("audits")] or ["audits"]
         others = [a for a in arguments if not a.startswith("audits")]
         run = self.pytester.runpytest_subprocess if "-n2" in arguments else self.pytester.runpytest_inprocess
-        return run(
-            *named, "-W", "default", "--memex-model", "none", "--memex-json", "result.json", *others
-        )
+        return run(*named, "-W", "default", "--memex-model", "none", "--memex-json", "result.json", *others)
 
     @property
     def drawn(self) -> list[str]:

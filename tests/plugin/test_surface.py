@@ -52,7 +52,9 @@ def test_an_option_wins_over_the_ini_file(project):
 def test_a_marker_wins_over_the_option(project):
     project.prompts(*CLEAN)
     rates = project.path / "audits" / "test_replica_rates.py"
-    text = rates.read_text().replace("def test_extraction", "@pytest.mark.memex(limit=0.25)\ndef test_extraction")
+    text = rates.read_text().replace(
+        "def test_extraction", "@pytest.mark.memex(limit=0.25)\ndef test_extraction"
+    )
     rates.write_text("import pytest\n" + text)
     assert project.audit("--memex-prompts", "prompts.csv", "--memex-limit", "0.001").ret == 0
 
@@ -60,7 +62,9 @@ def test_a_marker_wins_over_the_option(project):
 def test_an_unknown_marker_argument_is_refused_at_collection_with_the_nearest(project):
     project.prompts(*CLEAN)
     rates = project.path / "audits" / "test_replica_rates.py"
-    text = rates.read_text().replace("def test_extraction", "@pytest.mark.memex(limits=0.25)\ndef test_extraction")
+    text = rates.read_text().replace(
+        "def test_extraction", "@pytest.mark.memex(limits=0.25)\ndef test_extraction"
+    )
     rates.write_text("import pytest\n" + text)
     run = project.audit("--memex-prompts", "prompts.csv")
     assert run.ret == 4
@@ -90,7 +94,11 @@ def test_redaction_keeps_captions_out_of_ids_terminal_and_json(project):
         "--junitxml", "junit.xml", "--alluredir", "allure-results",
     )  # fmt: skip
     assert run.ret == 1
-    shown = [run.stdout.str(), (project.path / "result.json").read_text(), (project.path / "junit.xml").read_text()]
+    shown = [
+        run.stdout.str(),
+        (project.path / "result.json").read_text(),
+        (project.path / "junit.xml").read_text(),
+    ]
     shown += [path.read_text(errors="replace") for path in (project.path / "allure-results").iterdir()]
     for text in shown:
         assert "copied cat" not in text
@@ -100,5 +108,7 @@ def test_redaction_keeps_captions_out_of_ids_terminal_and_json(project):
 def test_a_missing_model_is_one_line(pytester, project):
     (project.path / "conftest.py").unlink()
     project.prompts(*CLEAN)
-    run = pytester.runpytest_subprocess("audits", "--memex-model", "./nowhere", "--memex-prompts", "prompts.csv")
+    run = pytester.runpytest_subprocess(
+        "audits", "--memex-model", "./nowhere", "--memex-prompts", "prompts.csv"
+    )
     run.stdout.fnmatch_lines(["*ModelError: a model must be a folder*nowhere, which does not exist*"])

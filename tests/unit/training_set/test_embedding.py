@@ -99,11 +99,12 @@ def test_the_vectors_are_those_of_the_model_s_own_preprocessing(model):
     np.testing.assert_allclose(vector, expected.numpy(), atol=1e-6)
 
 
-def test_weights_that_give_no_numbers_are_an_error(model):
+@pytest.mark.parametrize("factor", [float("nan"), 0.0])
+def test_weights_that_give_no_direction_are_an_error(model, factor):
     from safetensors.torch import load_file, save_file
 
     weights = load_file(model / "open_clip_model.safetensors")
-    weights["visual.proj"] *= float("nan")
+    weights["visual.proj"] *= factor
     save_file(weights, model / "open_clip_model.safetensors")
     embedder = load_embedder(f"local-dir:{model}")
     with pytest.raises(

@@ -28,7 +28,7 @@ def test_metadata_files_name_pictures_relative_to_themselves(folder, column):
         {
             "x.png": 1,
             "train/y.png": 2,
-            "metadata.csv": f'file_name,{column}\nx.png,"a cat, sitting"\n',
+            "metadata.csv": f'\ufefffile_name,{column}\nx.png,"a cat, sitting"\n',
             "train/metadata.jsonl": f'\n{{"file_name": "y.png", "{column}": "a dog"}}\n',
         }
     )

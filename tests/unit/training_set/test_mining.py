@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -147,6 +148,7 @@ def test_of_several_at_once_one_makes_it_and_the_others_wait(tmp_path):
 
     def make(path):
         made.append(threading.get_ident())
+        time.sleep(0.05)  # so that the others have seen that it is missing
         path.write_text("done")
 
     def work():

@@ -58,10 +58,10 @@ def test_cmyk_becomes_rgb():
 
 
 def test_sixteen_bits_are_scaled_and_not_clipped():
-    grey = np.array([[0, 128, 257, 32896, 65535]], dtype=np.uint16)
+    grey = np.array([[0, 128, 129, 257, 32896, 65535]], dtype=np.uint16)
     pixels = decode_picture(encode(Image.fromarray(grey)))
-    # 257 = 65535 / 255; 128 lies just below half a step.
-    assert pixels[0, :, 0].tolist() == [0, 0, 1, 128, 255]
+    # 257 = 65535 / 255; 128 lies just below half a step, 129 above.
+    assert pixels[0, :, 0].tolist() == [0, 0, 1, 1, 128, 255]
 
 
 def test_exif_orientation_is_applied():

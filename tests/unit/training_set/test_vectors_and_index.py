@@ -62,6 +62,16 @@ def test_equal_vectors_are_neighbors_even_at_a_similarity_of_one(kind):
 
 
 @both
+def test_equal_vectors_whose_float32_product_is_below_one_are_neighbors_too(kind):
+    vectors = unit(50, d=64)
+    assert (np.einsum("nd,nd->n", vectors, vectors) < 1).any()
+    pairs = np.concatenate(
+        list(build_index(vectors.repeat(2, axis=0), ids(100), kind=kind).neighbor_pairs(1.0))
+    )
+    assert pairs.tolist() == [[2 * i, 2 * i + 1] for i in range(50)]
+
+
+@both
 def test_a_set_of_one_has_no_pairs(kind):
     assert sum(map(len, build_index(unit(1), ids(1), kind=kind).neighbor_pairs(0.5))) == 0
 
