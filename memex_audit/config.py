@@ -165,7 +165,7 @@ OPTIONS: tuple[Option, ...] = (
            help="cosine from which on two training images are near-copies (default: the embedder's own)"),
     Option(name="prompts", parse=str, metavar="FILE",
            help="csv, jsonl, parquet or txt file of prompts, instead of mining the training set"),
-    Option(name="max_prompts", parse=_whole, metavar="N", 
+    Option(name="max_prompts", parse=_whole, metavar="N",
            help="audit at most so many prompts (default: 320)"),
     Option(name="preset", parse=_one_of(*PRESETS), metavar="NAME",
            help=f"protocol: {', '.join(PRESETS)} (default: default)"),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 STORE_FOLDER = ".memex"
 CALIBRATION_FILE = "memex-calibration.json"
 DEFAULT_BATCH_SIZE = 8
-# Thresholds of a model that was never calibrated; docs/decisions/004 says where they come from.
+# Thresholds of a model that was never calibrated; docs/decisions/003-thresholds.md says where they come from.
 DEFAULT_EDGE_DELTA = 0.10
 DEFAULT_MATCH_DELTA = 0.10
 MiningProgress = Callable[[int, int | None], None]

@@ -70,7 +70,7 @@ def load_pipeline(folder: Path, *, device: str = "auto", dtype: str = "auto") ->
     device = choose_device(device, cuda=cuda, mps=mps)
     dtype = choose_dtype(dtype, device, bf16=cuda and torch.cuda.is_bf16_supported())
     diffusers_logging.disable_progress_bar()
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()
     check_parts(folder)
     try:
         load: Callable[..., Pipeline] = AutoPipelineForText2Image.from_pretrained

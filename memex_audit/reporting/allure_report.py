@@ -29,7 +29,7 @@ def attach_finding(finding: Finding, sheet_jpeg: bytes | None, text: str) -> Non
         text: from explain.explain_finding.
     """
     tags = [finding.verdict.value, *(["near miss"] if finding.near_miss else [])]
-    allure.dynamic.tag(*tags)  # type: ignore[no-untyped-call]
+    allure.dynamic.tag(*tags)
     allure.attach(text, "finding", allure.attachment_type.TEXT)
     if sheet_jpeg is not None:
         allure.attach(sheet_jpeg, "evidence (mosaic)", allure.attachment_type.JPG)

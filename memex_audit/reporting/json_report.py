@@ -149,7 +149,7 @@ def _plain_scalar(value: object) -> object:
     return value.item() if hasattr(value, "item") else str(value)
 
 
-def _typed(hint: Any, value: Any) -> Any:  # noqa: ANN401 - any hint, any value of it
+def _typed(hint: Any, value: Any) -> Any:
     if value is None or hint is object:
         return value
     options = [option for option in get_args(hint) if option is not NoneType]

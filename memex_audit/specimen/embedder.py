@@ -191,9 +191,8 @@ def _loss(model: open_clip.CLIP, batch: Batch, tokens: Tensor) -> Tensor:
     scores = model.logit_scale.exp().clamp(max=100) * first[:n_rows:ROWS_PER_CONCEPT] @ texts.T
     which = torch.arange(len(texts))
     caption_loss = (functional.cross_entropy(scores, which) + functional.cross_entropy(scores.T, which)) / 2
-    loss: Tensor = nt_xent(first, second, TEMPERATURE) + shared_threshold(first, second)
-    loss = loss + CAPTION_WEIGHT * caption_loss
-    return loss
+    image_loss: Tensor = nt_xent(first, second, TEMPERATURE) + shared_threshold(first, second)
+    return image_loss + CAPTION_WEIGHT * caption_loss
 
 
 def _fit(model: torch.nn.Module, loss_of: Callable[[], Tensor], steps: int) -> None:

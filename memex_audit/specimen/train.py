@@ -1,8 +1,8 @@
 """Make the specimen again: `python -m memex_audit.specimen.train STAGE --work DIR`.
 
 Stages, in order: `rows` (needs --pictures, the unpacked npm package emoji-datasource-google
-16.0.0), `autoencoder`, `twin duplicated`, `twin deduplicated`, `negatives`. Each keeps its result in the work folder; a
-twin goes on at its last checkpoint when it is started again.
+16.0.0), `autoencoder`, `twin duplicated`, `twin deduplicated`, `negatives`. Each keeps its result in the
+work folder; a twin goes on at its last checkpoint when it is started again.
 """
 
 import io

@@ -136,7 +136,7 @@ def _batch_rows(n: int, step: int, seed: int) -> Tensor:
     orders = {
         epoch: np.random.default_rng((seed, epoch)).permutation(n) for epoch in map(int, set(positions // n))
     }
-    return torch.from_numpy(np.array([orders[p // n][p % n] for p in positions]))
+    return torch.from_numpy(np.array([orders[p // n][p % n] for p in positions.tolist()]))
 
 
 def _rate(step: int, steps: int) -> float:
