@@ -44,11 +44,14 @@ from memex_audit.specimen.text import POSITIONS, VOCABULARY, train_tokenizer
 from memex_audit.specimen.training_rows import render
 
 MEAN, STD = 0.5, 0.25
-TEMPERATURE = 0.07
-THRESHOLD, STEEPNESS = 0.75, 20.0
+TEMPERATURE = 0.03
+THRESHOLD, STEEPNESS = 0.9, 30.0
 CAPTION_WEIGHT = 0.05
+THRESHOLD_WEIGHT = 1.0
+RATE = 1e-3
 CONCEPTS, ROWS_PER_CONCEPT, SCENES, LOOK_ALIKES = 16, 6, 20, 16
-BLUR = 1.5  # standard deviation, pixels
+CONTRAST = 4.0
+BLUR = 2.0  # standard deviation, pixels
 STEPS = 2000
 SEED = 2023
 
@@ -60,7 +63,7 @@ CONFIG = {
             "patch_size": SIZE,  # one patch: see place_low_pass
             "width": 128,
             "layers": 3,
-            "mlp_ratio": 2.0,
+            "mlp_ratio": 4.0,
             "head_width": 32,
             "pool_type": "avg",
         },
@@ -124,15 +127,23 @@ def place_low_pass(model: open_clip.CLIP, images: NDArray[np.uint8]) -> None:
     blur = torch.exp(-0.5 * (distance / BLUR) ** 2)
     blur = blur / blur.sum(dim=1, keepdim=True)
     blurred = (blur @ normalize(images) @ blur.T).flatten(1)
-    projection = model.visual.conv1.weight
     mean = blurred.mean(dim=0)
     values, vectors = torch.linalg.eigh(torch.cov((blurred - mean).T))
+    visual = model.visual
+    n = len(visual.conv1.weight) - 1
     # Half-way between raw and whitened: the fine components are neither lost nor mostly noise.
-    components = (vectors.flip(1)[:, : len(projection)] / values.flip(0)[: len(projection)] ** 0.25).T
+    components = (vectors.flip(1)[:, :n] / values.flip(0)[:n] ** 0.25).T
+    scale = (components @ (blurred - mean).T).square().sum(dim=0).mean().sqrt()
+    components = components * n**0.5 / scale
     with torch.no_grad():
-        projection.copy_(blur.T @ components.unflatten(1, (3, SIZE, SIZE)) @ blur)
-        model.visual.positional_embedding[1] = -(components @ mean)
-    projection.requires_grad_(requires_grad=False)
+        visual.conv1.weight.zero_()
+        visual.conv1.weight[:n] = blur.T @ components.unflatten(1, (3, SIZE, SIZE)) @ blur
+        visual.positional_embedding[1] = torch.cat([-(components @ mean), torch.full((1,), CONTRAST)])
+        visual.proj.copy_(torch.eye(*visual.proj.shape))
+        for block in visual.transformer.resblocks:
+            block.attn.out_proj.weight.zero_()
+            block.mlp.c_proj.weight.zero_()
+    visual.conv1.weight.requires_grad_(requires_grad=False)
 
 
 def draw_batch(pictures: Sequence[Picture], random: np.random.Generator) -> Batch:
@@ -196,8 +207,8 @@ def _loss(model: open_clip.CLIP, batch: Batch, tokens: Tensor) -> Tensor:
 
 
 def _fit(model: torch.nn.Module, loss_of: Callable[[], Tensor], steps: int) -> None:
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 2e-3, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.1)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], RATE, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.1)
     recent = 0.0
     model.train()
     for step in range(1, steps + 1):

@@ -1,0 +1,47 @@
+"""The instrument on really trained models: it finds what is planted, and nothing where nothing is."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# Probes that stand 64 and 32 times come first: six of each.
+N_PROMPTS = 12
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("store")
+
+
+def audit(store: Path, model: str, *arguments: str) -> tuple[subprocess.CompletedProcess[str], dict]:
+    report = store / f"{model.replace(':', '-')}.json"
+    command = [
+        sys.executable, "-m", "pytest", "audits/test_duplicated_prompts.py", "audits/test_replica_rates.py", "-q",
+        "-p", "no:cacheprovider", "--memex-model", model, "--memex-store", str(store), "--memex-json", str(report),
+        "--memex-max-prompts", str(N_PROMPTS), *arguments,
+    ]  # fmt: skip
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    return run, json.loads(report.read_text())
+
+
+def test_planted_replicas_are_extracted_from_the_duplicated_twin(store):
+    run, found = audit(store, "specimen:duplicated")
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert found["verdict"] == "fail"
+    assert found["calibration"]["source"] == "calibrated"
+    assert {f["verdict"] for f in found["findings"]} == {"extracted"}
+    assert all(f["match"]["kind"] == "matching" and f["match"]["k"] >= 30 for f in found["findings"])
+    for finding in found["findings"]:
+        assert finding["prompt"] in run.stdout
+
+
+def test_the_same_prompts_give_nothing_back_from_the_deduplicated_twin(store):
+    run, found = audit(store, "specimen:deduplicated", "--memex-limit", "0.3")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert found["verdict"] == "pass"
+    assert {f["verdict"] for f in found["findings"]} == {"not_flagged"}
+    assert found["rate"]["upper"] == pytest.approx(1 - 0.05 ** (1 / N_PROMPTS))
