@@ -20,11 +20,13 @@ def store(tmp_path_factory):
 def audit(store: Path, model: str, *arguments: str) -> tuple[subprocess.CompletedProcess[str], dict]:
     report = store / f"{model.replace(':', '-')}.json"
     command = [
-        sys.executable, "-m", "pytest", "audits/test_duplicated_prompts.py", "audits/test_replica_rates.py", "-q",
-        "-p", "no:cacheprovider", "--memex-model", model, "--memex-store", str(store), "--memex-json", str(report),
+        sys.executable, "-m", "pytest", "-q",
+        "audits/test_duplicated_prompts.py", "audits/test_replica_rates.py",
+        "-p", "no:cacheprovider", "--memex-model", model, "--memex-store", str(store),
+        "--memex-json", str(report),
         "--memex-max-prompts", str(N_PROMPTS), *arguments,
     ]  # fmt: skip
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     return run, json.loads(report.read_text())
 
 
