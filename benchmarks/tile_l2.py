@@ -31,8 +31,8 @@ MARK = "<!-- benchmarks/tile_l2.py -->"
 INTRODUCTION = """
 ## Near-duplicate graph of 500 generations
 
-`python benchmarks/tile_l2.py --write-docs` on {machine}. One thread; CPU seconds of the method alone, each
-in a process of its own, the better of two runs where one takes little; memory is the peak of the resident
+`python benchmarks/tile_l2.py --write-docs` on {machine}.
+One thread; CPU seconds of the method alone, each in a process of its own, the better of two runs where one takes little; memory is the peak of the resident
 set, the images included, over what the process held before it read them. Edges: tile-l2 <= 0.1.
 
 No photograph ships with this project: the natural images are synthetic, random phases under a 1/f

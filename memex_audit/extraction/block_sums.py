@@ -119,11 +119,16 @@ def candidate_graph(sums: BlockSums, delta: float) -> "NDArray[np.bool_]":
     Returns:
         bool (n, n), symmetric, diagonal False; no pair within `delta` is missing.
     """
-    graph = ~np.eye(len(sums), dtype=bool)
+    rows = np.arange(len(sums))
+    edges = ~np.eye(len(sums), dtype=bool)
     for window in tile_windows(sums.height, sums.width):
+        edges &= _window_bounds(sums, rows, window) <= delta
         # Few images are still near another after two or three tiles.
-        rows = np.flatnonzero(graph.any(axis=0))
-        graph[np.ix_(rows, rows)] &= _window_bounds(sums, rows, window) <= delta
+        near = edges.any(axis=0)
+        if not near.all():
+            rows, edges = rows[near], edges[np.ix_(near, near)]
+    graph = np.zeros((len(sums), len(sums)), dtype=bool)
+    graph[np.ix_(rows, rows)] = edges
     return graph
 
 

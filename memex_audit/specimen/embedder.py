@@ -1,7 +1,8 @@
-"""Make the specimen's embedder: `python -m memex_audit.specimen.embedder {train,evaluate} --work DIR`.
+"""Make the specimen's embedder: `python -m memex_audit.specimen.embedder train --work DIR --pictures DIR`.
 
-A small CLIP that open_clip loads from a folder. Its image tower learns to tell every image from every
-other and a near-duplicate from none (NT-Xent), its text tower to name the pictures (CLIP's loss, with a
+A small CLIP that open_clip loads from a folder. Its image tower starts as principal components of blurred
+images and learns to tell every image from every other, and a near-duplicate from none: NT-Xent, and a
+logistic loss at one similarity for all. Its text tower learns to name the pictures (CLIP's loss, with a
 small weight: a caption must not pull the different rows of a concept together).
 Source: Chen et al. 2020, "A Simple Framework for Contrastive Learning", equation 1 (NT-Xent).
 """
@@ -44,15 +45,15 @@ from memex_audit.specimen.text import POSITIONS, VOCABULARY, train_tokenizer
 from memex_audit.specimen.training_rows import render
 
 MEAN, STD = 0.5, 0.25
+BLUR = 2.0  # standard deviation in pixels
+# One dimension of the image's token stands still: layer norm would otherwise drop its contrast.
+CONTRAST = 4.0
 TEMPERATURE = 0.03
 THRESHOLD, STEEPNESS = 0.9, 30.0
 CAPTION_WEIGHT = 0.05
-THRESHOLD_WEIGHT = 1.0
-RATE = 1e-3
-CONCEPTS, ROWS_PER_CONCEPT, SCENES, LOOK_ALIKES = 16, 6, 20, 16
-CONTRAST = 4.0
-BLUR = 2.0  # standard deviation, pixels
-STEPS = 2000
+CONCEPTS, ROWS_PER_CONCEPT, SCENES, LOOK_ALIKES = 12, 6, 28, 16
+LEARNING_RATE = 1e-3
+STEPS = 1500
 SEED = 2023
 
 CONFIG = {
@@ -89,7 +90,7 @@ CONFIG = {
 def train_embedder(pictures: Sequence[Picture], *, steps: int, seed: int, out: Path) -> None:
     """Train on rows rendered anew from `pictures` at every step; write the folder that open_clip loads.
 
-    Trained on the few thousand rows of the training set alone, it told those rows apart, but not others.
+    A few thousand fixed rows were learned by heart: other rows were told apart three times worse.
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / "open_clip_config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
@@ -106,6 +107,7 @@ def train_embedder(pictures: Sequence[Picture], *, steps: int, seed: int, out: P
         for name, tensor in model.state_dict().items()
     }
     save_file(halves, out / "open_clip_model.safetensors")
+    (out / "open_clip_model.safetensors").chmod(0o644)  # safetensors leaves it to its owner alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,10 +120,11 @@ class Batch:
 
 
 def place_low_pass(model: open_clip.CLIP, images: NDArray[np.uint8]) -> None:
-    """Set the patch projection to principal components of blurred `images` and keep it there.
+    """Start as principal components of blurred `images`; the projection to them stays as it is.
 
-    Learned projections, of this tower and of a ResNet, saw a shift by one pixel as a large change: a
-    tenth of the shifted images lay lower than look-alikes did. What is blurred changes little.
+    A shift by one pixel changes blurred images little. A ResNet and a vision transformer that learned
+    their own projections took two of 1,000 pairs of different rows for duplicates at a recall of 0.995
+    (validation rows); from this start, with the same budget, none of 6,000.
     """
     distance = torch.arange(SIZE)[:, None] - torch.arange(SIZE)
     blur = torch.exp(-0.5 * (distance / BLUR) ** 2)
@@ -207,15 +210,16 @@ def _loss(model: open_clip.CLIP, batch: Batch, tokens: Tensor) -> Tensor:
 
 
 def _fit(model: torch.nn.Module, loss_of: Callable[[], Tensor], steps: int) -> None:
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], RATE, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.1)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, LEARNING_RATE, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.1)
     recent = 0.0
     model.train()
     for step in range(1, steps + 1):
         loss = loss_of()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         schedule.step()
         recent = loss.item() if step == 1 else 0.98 * recent + 0.02 * loss.item()

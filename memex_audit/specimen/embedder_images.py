@@ -104,13 +104,13 @@ def look_alike(image: NDArray[np.uint8], random: np.random.Generator) -> NDArray
         if random.random() < 0.4:
             changed = _moved(image, random)
         else:
-            cover = _shape(random, SIZE)
+            cover = _shape(random, SIZE, SIZE / 2)
             cover = (cover if random.random() < 0.4 else 1 - cover)[..., None] * random.uniform(0.2, 0.8)
             changed = _to_bytes(image + cover * (random.uniform(0, 255, size=3) - image))
         if np.square(changed.astype(np.float64) - image).mean() >= LEAST_CHANGE**2:
             return changed
         if image.std(axis=(0, 1)).max() < LEAST_CHANGE:  # moving a plain image changes nothing
-            return np.asarray(255 - image)
+            return image ^ np.uint8(128)
 
 
 def to_array(image: Image.Image) -> NDArray[np.uint8]:
@@ -141,15 +141,15 @@ def _texture_with_shapes(random: np.random.Generator) -> NDArray[np.uint8]:
     colour = (random.uniform(40, 215) + random.uniform(0, 60) * random.normal(size=3)).clip(30, 225)
     canvas = np.einsum("chw,ck->hwk", fields, mix) * random.uniform(8, 50) + colour
     for _ in range(int(random.integers(0, MAX_SHAPES + 1))):
-        cover = _shape(random, side)[..., None] * random.uniform(0.4, 1)
+        cover = _shape(random, side, SIZE / 2)[..., None] * random.uniform(0.4, 1)
         canvas += cover * (random.uniform(0, 255, size=3) - canvas)
     return _to_bytes(canvas)
 
 
-def _shape(random: np.random.Generator, side: int) -> NDArray[np.float64]:
-    """Cover of a turned ellipse or rectangle, 1 inside, with an edge of one to a few pixels."""
+def _shape(random: np.random.Generator, side: int, largest: float) -> NDArray[np.float64]:
+    """Cover (side, side) of a turned ellipse or rectangle with half axes up to `largest`, 1 inside."""
     rows, columns = np.mgrid[0:side, 0:side] - random.uniform(0, side, size=(2, 1, 1))
-    angle, (height, width) = random.uniform(0, np.pi), random.uniform(2, side / 2.5, size=2)
+    angle, (height, width) = random.uniform(0, np.pi), random.uniform(2, largest, size=2)
     u = np.abs(np.cos(angle) * columns + np.sin(angle) * rows) / width
     v = np.abs(np.cos(angle) * rows - np.sin(angle) * columns) / height
     outside = np.hypot(u, v) if random.random() < 0.5 else np.maximum(u, v)

@@ -191,10 +191,10 @@ def test_a_clique_without_a_training_image_is_flagged_only(bench):
     assert (finding.clique_size, finding.match, finding.replica_seeds) == (16, None, ())
 
 
-def test_a_near_miss_names_its_seed(bench):
+def test_a_near_miss_names_its_seed_and_its_image(bench):
     finding = bench.finding("nears once")
     assert finding.replica_seeds == (bench.store.request("nears once", 1).seed,)
-    assert finding.match is None
+    assert (finding.near_miss, finding.match.example_id) == (True, "nears once")
 
 
 def test_two_replicas_of_the_own_image_are_extracted_without_a_clique(bench):

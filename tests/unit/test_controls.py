@@ -1,0 +1,44 @@
+"""Controls: negatives are no captions of the set, and a calibration's negatives are reported as they were."""
+
+from types import SimpleNamespace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memex_audit.controls import negative_control, negative_set, recombined_prompts
+from memex_audit.records import Calibration
+
+words = st.text(alphabet="abcdefg", min_size=1, max_size=4)
+captions = st.lists(st.lists(words, min_size=1, max_size=5).map(" ".join), max_size=12, unique=True)
+
+
+@given(captions, st.integers(1, 20), st.integers(0, 3))
+def test_recombined_captions_are_new_distinct_and_at_most_as_many_as_asked(texts, n, seed):
+    made = [prompt.text for prompt in recombined_prompts(negative_set(texts), n, seed=seed).prompts]
+    assert len(made) <= n
+    assert len(set(made)) == len(made)
+    assert not set(made) & set(texts)
+
+
+@given(captions, st.integers(0, 3))
+def test_recombining_does_not_depend_on_the_order_of_the_captions(texts, seed):
+    forward = recombined_prompts(negative_set(texts), 10, seed=seed)
+    assert recombined_prompts(negative_set(texts[::-1]), 10, seed=seed) == forward
+
+
+def test_one_caption_alone_cannot_be_recombined():
+    assert recombined_prompts(negative_set(["my dog"]), 60, seed=0).prompts == ()
+
+
+def test_halves_of_two_captions_are_joined():
+    made = {p.text for p in recombined_prompts(negative_set(["red car", "green tree"]), 60, seed=0).prompts}
+    assert made == {"red tree", "green car"}
+
+
+def test_a_calibrated_model_reports_its_calibration_and_draws_nothing():
+    calibration = Calibration(
+        source="calibrated", edge_delta=0.1, match_delta=0.1, clique_size=4, protocol="default",
+        negatives=834, flagged=8, upper=0.017,
+    )  # fmt: skip
+    control = negative_control(SimpleNamespace(calibration=calibration))
+    assert (control.kind, control.prompts, control.detected) == ("negative", 834, 8)
