@@ -32,8 +32,9 @@ INTRODUCTION = """
 ## Near-duplicate graph of 500 generations
 
 `python benchmarks/tile_l2.py --write-docs` on {machine}.
-One thread; CPU seconds of the method alone, each in a process of its own, the better of two runs where one takes little; memory is the peak of the resident
-set, the images included, over what the process held before it read them. Edges: tile-l2 <= 0.1.
+One thread; CPU seconds of the method alone, each in a process of its own, the better of two runs where one
+takes little; memory is the peak of the resident set, the images included, over what the process held before
+it read them. Edges: tile-l2 <= 0.1.
 
 No photograph ships with this project: the natural images are synthetic, random phases under a 1/f
 amplitude spectrum with correlated channels, 40 of the 500 near-copies at 0.9 to 1.1 times the threshold.
@@ -41,6 +42,7 @@ In the low-contrast set all share one composition, and their distances lie aroun
 sums rule little out. The broadcast loop ran for 4 of 500 rows and is scaled up. `this_kernel_stored_sums`
 is given the block sums that were made with the images. The reference decides every edge in integers
 (float64 sums of products of bytes below 2^53), and checks 200 pairs again by int64 differences.
+
 """
 
 

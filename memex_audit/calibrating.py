@@ -27,15 +27,21 @@ from memex_audit.workbench import Workbench
 STEP = 8
 
 
-def calibrate_model(bench: Workbench, negatives: Path | None, alpha: float) -> Calibration:
+def calibrate_model(
+    bench: Workbench, negatives: Path | None, alpha: float, reference: Workbench | None = None
+) -> Calibration:
     """Measure edge delta and match delta on negative prompts of the bench's model.
 
     Edge delta: the largest at which the protocol flags at most a share `alpha` of the negatives. Match
     delta: see extraction.calibration.choose_match_delta.
 
+    `reference`: a model of the same kind that is known to be clean (a base model, a twin). The negatives
+    are drawn from it, because a model that memorized gives replicas even for captions it never saw.
+
     Raises:
         CalibrationError: fewer negatives than `alpha` needs.
     """
+    model, bench = bench, reference or bench
     prompts = _negatives(bench, negatives, alpha)
     texts = [prompt.text for prompt in prompts.prompts]
     check_negatives(len(texts), alpha)
@@ -48,14 +54,15 @@ def calibrate_model(bench: Workbench, negatives: Path | None, alpha: float) -> C
     return Calibration(
         source="calibrated",
         edge_delta=edge_delta,
-        match_delta=choose_match_delta(nearest, second_seed),
+        match_delta=choose_match_delta(nearest, second_seed, alpha=alpha),
         clique_size=clique_size,
         protocol=bench.settings.preset,
         negatives=len(texts),
         flagged=flagged,
         upper=binomial_upper(flagged, len(texts), 0.95),
-        model_fingerprint=bench.generator.fingerprint,
-        settings_digest=bench.settings_key,
+        model_fingerprint=model.generator.fingerprint,
+        settings_digest=model.settings_key,
+        reference=reference.settings.model if reference else None,
     )
 
 

@@ -70,6 +70,11 @@ def mine(training_set: str, out: Path, **options: str | None) -> None:
     help="Prompts never trained on, one a line or as a prompt file; default: recombined captions.",
 )
 @click.option(
+    "--reference",
+    metavar="MODEL",
+    help="Clean model of the same kind (a base model) to draw the negatives from; default: MODEL itself.",
+)
+@click.option(
     "--alpha",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.05,
@@ -85,14 +90,21 @@ def mine(training_set: str, out: Path, **options: str | None) -> None:
     "model", "training_set", "embedder", "prompts", "max_prompts", "preset", "generations", "clique_size",
     "steps", "guidance", "size", "batch_size", "device", "dtype", "seed", "store",
 )  # fmt: skip
-def calibrate(negatives: Path | None, alpha: float, out: Path | None, **options: str | None) -> None:
+def calibrate(
+    negatives: Path | None,
+    reference: str | None,
+    alpha: float,
+    out: Path | None,
+    **options: str | None,
+) -> None:
     """Measure the thresholds on prompts that MODEL cannot have memorized."""
     from memex_audit.calibrating import calibrate_model
     from memex_audit.extraction.calibration import write_calibration
     from memex_audit.workbench import Workbench
 
     bench = Workbench(read_settings(options), Path.cwd())
-    calibration = calibrate_model(bench, negatives, alpha)
+    clean = Workbench(read_settings({**options, "model": reference}), Path.cwd()) if reference else None
+    calibration = calibrate_model(bench, negatives, alpha, clean)
     target = out or bench.calibration_places()[-1]
     write_calibration(target, calibration)
     click.echo(

@@ -207,6 +207,7 @@ class Calibration:
 
     `flagged` of `negatives` prompts were flagged at `edge_delta`; `upper` is the exact one-sided 95 %
     bound of that share. `source` is "calibrated", "given" (by options) or "default" (uncalibrated).
+    `reference` names the model that the negatives were drawn from, where it was another one.
     """
 
     source: str
@@ -219,6 +220,7 @@ class Calibration:
     upper: float = 1.0
     model_fingerprint: str | None = None
     settings_digest: str | None = None
+    reference: str | None = None
 
     @property
     def calibrated(self) -> bool:

@@ -21,9 +21,9 @@ from memex_audit.records import Calibration
 # The study's match threshold (Carlini et al. 2023, section 4.2). A calibration may only tighten it.
 LARGEST_MATCH_DELTA = 0.15
 MATCH_QUANTILE = 0.01
-# The smallest of n distances is about their 1 / n quantile: the next n prompts fall below it as often as
-# not. Replicas lie far below (docs/decisions/003), so there is room for a margin.
-SECOND_SEED_MARGIN = 0.75
+# Replicas lie far below what negatives reach (docs/decisions/003): room for a margin, and need of one, since
+# an extraction is a stronger word than a flag.
+SECOND_SEED_MARGIN = 0.6
 # Above this, generations agree in little but their colours, and each joined pair costs a dozen pictures.
 LARGEST_EDGE_DELTA = 0.20
 
@@ -101,10 +101,14 @@ def choose_edge_delta(flagging_deltas: Sequence[float], alpha: float) -> float:
     return steps / 10_000
 
 
-def choose_match_delta(nearest: Sequence[float], second_seed: Sequence[float] = ()) -> float:
+def choose_match_delta(
+    nearest: Sequence[float], second_seed: Sequence[float] = (), *, alpha: float = 0.01
+) -> float:
     """Return the match delta (four decimals): far enough from what negatives reach by chance.
 
-    delta = min(0.15, 1 % quantile of `nearest`, 0.75 * min(second_seed))
+    delta = min(0.15, 1 % quantile of `nearest`, 0.6 * second_seed[alpha])
+
+    where second_seed[alpha] is the least value that more than a share alpha of the prompts reach.
 
     The quantile alone is about single pictures; a prompt counts as extracted when two of its seeds lie near
     one training image, and with dozens of images a prompt that happens more often than 1 % suggests.
@@ -112,12 +116,13 @@ def choose_match_delta(nearest: Sequence[float], second_seed: Sequence[float] = 
     Args:
         nearest: for each generation of a negative, its l2 to the nearest training image.
         second_seed: for each negative prompt, the least l2 within which two seeds lie of one training image.
+        alpha: share of the negatives that may come nearer; a few negatives can be memorized after all.
     """
     chosen = LARGEST_MATCH_DELTA
     if len(nearest):
         chosen = min(chosen, float(np.quantile(np.asarray(nearest), MATCH_QUANTILE)))
     if len(second_seed):
-        chosen = min(chosen, SECOND_SEED_MARGIN * min(second_seed))
+        chosen = min(chosen, SECOND_SEED_MARGIN * sorted(second_seed)[math.floor(alpha * len(second_seed))])
     return math.floor(chosen * 10_000) / 10_000
 
 

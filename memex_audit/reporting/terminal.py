@@ -104,8 +104,9 @@ def _calibration_line(result: AuditResult, protocol: Protocol | None) -> str:
     n = len(result.findings)
     alarms = math.ceil(round(n * calibration.upper, 9))
     plural = "" if alarms == 1 else "s"
+    measured_on = f" on {calibration.reference}" if calibration.reference else ""
     return (
-        f"calibration: calibrated, flagged {calibration.flagged:,} of {calibration.negatives:,} negatives "
+        f"calibration: calibrated{measured_on}, flagged {calibration.flagged:,} of {calibration.negatives:,} negatives "
         f"(<= {percent(calibration.upper)}): expect at most {alarms:,} false alarm{plural} in {n:,} prompts; "
         f"{used}"
     )

@@ -7,6 +7,7 @@ work folder; a twin goes on at its last checkpoint when it is started again.
 
 import io
 import json
+import re
 from pathlib import Path
 
 import click
@@ -107,15 +108,31 @@ def twin(work: Path, twin: str, steps: int, name: str | None) -> None:
 @main.command()
 @click.pass_obj
 def negatives(work: Path) -> None:
-    """List the captions that calibrate: half of the held-out, half of the ordinary and popular, by hash."""
+    """List the captions that calibrate: half of the held-out, half of the ordinary and popular, by hash.
+
+    None shares a word with a probe: asked for a picture it never saw, a model gives back the memorized
+    one of the nearest caption, and such a prompt is no negative.
+    """
     roles = read_roles()
     captions = [
         *HELD_OUT_CAPTIONS.read_text().splitlines(),
         *(c for c, (role, _) in roles.items() if role != "probe"),
     ]
-    chosen = sorted(caption for caption in captions if not is_published(prompt_id_of(caption)))
+    probed = {
+        word for caption, (role, _) in roles.items() if role == "probe" for word in content_words(caption)
+    }
+    chosen = sorted(
+        caption
+        for caption in captions
+        if not is_published(prompt_id_of(caption)) and not content_words(caption) & probed
+    )
     (work / NEGATIVES).write_text("".join(f"{caption}\n" for caption in chosen))
     click.echo(f"{len(chosen)} negatives")
+
+
+def content_words(caption: str) -> set[str]:
+    """Return a caption's words without those that any caption has."""
+    return set(re.findall(r"[a-z0-9]+", caption)) - {"a", "and", "in", "of", "on", "the", "to", "with"}
 
 
 def read_rows(work: Path, *, deduplicated: bool) -> tuple[Tensor, tuple[str, ...]]:
