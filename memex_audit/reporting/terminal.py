@@ -106,7 +106,8 @@ def _calibration_line(result: AuditResult, protocol: Protocol | None) -> str:
     plural = "" if alarms == 1 else "s"
     measured_on = f" on {calibration.reference}" if calibration.reference else ""
     return (
-        f"calibration: calibrated{measured_on}, flagged {calibration.flagged:,} of {calibration.negatives:,} negatives "
+        f"calibration: calibrated{measured_on}, "
+        f"flagged {calibration.flagged:,} of {calibration.negatives:,} negatives "
         f"(<= {percent(calibration.upper)}): expect at most {alarms:,} false alarm{plural} in {n:,} prompts; "
         f"{used}"
     )
