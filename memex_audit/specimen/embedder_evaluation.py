@@ -41,8 +41,9 @@ scratch by `python -m memex_audit.specimen.embedder train`; this page is written
 
 Images at a cosine of at least {tau} are called near-duplicates. Columns jpeg to rescaled: share of
 near-duplicates found; false pairs: pairs of different images of one caption, scene or photograph that were
-called duplicates. JPEG has quality 60 to 95, `resized` changes the side by 3 or 6 %, `shifted` moves by 3 %
-(one pixel of 32) in one of eight directions, `rescaled` stores at 0.75 to 4 times the side.
+called duplicates. JPEG has quality 60 to 95, `resized` changes the side by 3 or 6 %, `resized_jpeg` both,
+`shifted` moves by 3 % (one pixel of 32) in one of eight directions and repeats the border, `rescaled` stores
+at 0.75 to 4 times the side.
 
 {table}
 
@@ -50,8 +51,14 @@ Mining the whole training set, copies included:
 
 {mined}
 
-The embedder sees 32 x 32 pixels. Photographs that differ only in finer detail (star fields, grass, pages of
-text) can be taken for duplicates; use a large CLIP for sets of photographs where a hub is reachable.
+Limits: the embedder sees a blurred 32 x 32 picture. What differs only in finer detail (plain or dark areas,
+star fields, pages of text) can be taken for a duplicate; crops with a standard deviation under
+{contrast:.0f} of 255 are left out above. Mirrored copies, and crops that take a tenth off each side, are
+mostly missed. For sets of photographs use a large CLIP where a hub is reachable. The rows, scenes and
+pictures above were never trained on and did not choose the similarity; the photographs were never trained
+on either, but were looked at while the recipe was chosen.
+
+Photographs: {photographs}
 """
 
 Embed = Callable[[Sequence[Image.Image]], NDArray[np.float32]]
@@ -213,12 +220,14 @@ def evaluate_embedder(
     if pictures:
         sets["pictures never trained on"] = measure_groups(embed, *draw_pictures(pictures, examples))
     if photographs:
-        sets["crops of photographs"] = measure_groups(embed, *cut_photographs(photographs))
-        small = [Image.fromarray(to_array(image)) for image in cut_photographs(photographs)[0]]
-        sets["the same crops at 32 x 32"] = measure_groups(embed, small, cut_photographs(photographs)[1])
+        crops, groups = cut_photographs(photographs)
+        sets["crops of photographs"] = measure_groups(embed, crops, groups)
+        small = [Image.fromarray(to_array(crop)) for crop in crops]
+        sets["the same crops at 32 x 32"] = measure_groups(embed, small, groups)
     return {
         "duplicate_similarity": tau,
         "sets": {name: asdict(judge(measured, tau)) for name, measured in sets.items()},
+        "photographs": sorted(path.name for path in photographs.iterdir()) if photographs else [],
         "mining": mining_figures(embed, examples, tau),
     }
 
@@ -267,9 +276,14 @@ def write_readme(figures: dict[str, Any], path: Path) -> None:
         cells = [name, row["images"], *recalls, row["pairs"], row["false_pairs"], f"{row['false_share']:.1e}"]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     mined = [f"- {name.replace('_', ' ')}: {value}" for name, value in figures["mining"].items()]
-    path.write_text(
-        README.format(tau=figures["duplicate_similarity"], table="\n".join(lines), mined="\n".join(mined))
+    page = README.format(
+        tau=figures["duplicate_similarity"],
+        table="\n".join(lines),
+        mined="\n".join(mined),
+        contrast=LEAST_CONTRAST,
+        photographs=", ".join(figures["photographs"]) or "none",
     )
+    path.write_text(page)
 
 
 def _not_counted_yet(chosen: Sequence[int], n: int) -> NDArray[np.bool_]:

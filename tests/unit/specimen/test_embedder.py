@@ -7,8 +7,9 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
-from memex_audit.specimen.embedder import normalize, nt_xent, place_low_pass, shared_threshold
+from memex_audit.specimen.embedder import nt_xent, shared_threshold
 from memex_audit.specimen.embedder_evaluation import (
     SHIPPED,
     TRAINING_SET,
@@ -16,11 +17,13 @@ from memex_audit.specimen.embedder_evaluation import (
     choose_similarity,
     judge,
     load_embedder,
+    measure_groups,
     measure_rows,
     read_examples,
     split,
 )
 from memex_audit.specimen.embedder_images import (
+    CROPS_PER_SCENE,
     KINDS,
     LEAST_CHANGE,
     look_alike,
@@ -79,12 +82,11 @@ def test_an_enlargement_is_a_near_duplicate_of_its_original(embed, examples, tau
     assert ((embed(images) * embed(enlarged)).sum(axis=1) >= tau).mean() >= 0.98
 
 
-def test_crops_of_one_synthetic_scene_are_mostly_told_apart(embed, tau):
-    pictures = np.zeros((4, 32, 32, 3), dtype=np.uint8)
-    crops = scene_crops(np.random.default_rng(1), pictures, 40)
-    textured = [Image.fromarray(crop) for crop in crops if crop.std() > 12]
-    similarities = embed(textured) @ embed(textured).T
-    assert (similarities[np.triu_indices(len(textured), 1)] >= tau).mean() < 0.005
+def test_most_crops_of_one_synthetic_scene_are_told_apart(embed, examples, tau):
+    pictures = np.stack([np.asarray(examples.images[i]) for i in examples.originals[:200]])
+    crops = [Image.fromarray(crop) for crop in scene_crops(np.random.default_rng(1), pictures, 60)]
+    measured = measure_groups(embed, crops, [i // CROPS_PER_SCENE for i in range(len(crops))])
+    assert judge(measured, tau).false_share <= 0.02
 
 
 def test_the_text_tower_reads_captions_through_the_tokenizer_of_the_folder():
@@ -151,12 +153,7 @@ def test_a_look_alike_differs_by_more_than_any_near_duplicate_should():
         assert np.sqrt(np.square(difference).mean()) >= LEAST_CHANGE
 
 
-def test_the_image_tower_starts_as_principal_components_of_blurred_images():
-    torch.manual_seed(0)
-    model = open_clip.create_model(f"local-dir:{FOLDER}", load_weights=False)
-    crops = scene_crops(np.random.default_rng(4), np.zeros((4, 32, 32, 3), dtype=np.uint8), 60)
-    place_low_pass(model, crops)
-    assert not model.visual.conv1.weight.requires_grad
-    with torch.inference_mode():
-        vectors = model.eval().encode_image(normalize(crops), normalize=True)
-    assert vectors.mean(dim=0).norm() < 0.3
+def test_the_projection_of_the_shipped_image_tower_is_smooth():
+    weights = load_file(FOLDER / "open_clip_model.safetensors")["visual.conv1.weight"].float()
+    roughness = weights.diff(dim=-1).square().sum() / weights.square().sum()
+    assert roughness < 0.5  # of white noise: 2
