@@ -69,10 +69,11 @@ class AuditPrompt:
     """
 
     prompt_id: str
-    text: str
+    # Not in the repr: pytest prints arguments in tracebacks, and captions may have to stay out of reports.
+    text: str = field(repr=False)
     group_id: str
     duplication_count: int
-    example_ids: tuple[str, ...] = ()
+    example_ids: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +158,7 @@ class Finding:
     """
 
     prompt_id: str
-    prompt: str
+    prompt: str = field(repr=False)
     duplication_count: int
     group_id: str
     verdict: Verdict
@@ -170,7 +171,7 @@ class Finding:
     replicas: int
     replica_seeds: tuple[int, ...]
     blind_spot: float
-    match: Match | None
+    match: Match | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

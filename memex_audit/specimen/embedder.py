@@ -88,10 +88,7 @@ CONFIG = {
 
 
 def train_embedder(pictures: Sequence[Picture], *, steps: int, seed: int, out: Path) -> None:
-    """Train on rows rendered anew from `pictures` at every step; write the folder that open_clip loads.
-
-    A few thousand fixed rows were learned by heart: other rows were told apart three times worse.
-    """
+    """Train on rows rendered anew from `pictures` at every step; write the folder that open_clip loads."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "open_clip_config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
     captions = [picture.name for picture in pictures]

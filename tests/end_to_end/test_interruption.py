@@ -1,12 +1,12 @@
 """Ctrl-C in the middle: what was drawn is kept, and the next run goes on."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 AUDITS = Path(__file__).parents[2] / "audits"
@@ -54,7 +54,9 @@ def test_what_was_drawn_before_an_interrupt_is_kept_and_the_next_run_goes_on(tmp
         shutil.copy(AUDITS / name, tmp_path / "audits" / name)
     (tmp_path / "prompts.csv").write_text("prompt\n" + "".join(f"clean picture {i}\n" for i in range(20)))
 
-    first = subprocess.Popen(COMMAND, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=os.environ.copy())
+    # A process started in the background of a shell ignores SIGINT, and so do its children.
+    restore = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    first = subprocess.Popen(COMMAND, cwd=tmp_path, stdout=subprocess.PIPE, text=True, preexec_fn=restore)
     deadline = time.monotonic() + 120
     while len(drawn(tmp_path)) < 20 and time.monotonic() < deadline:
         time.sleep(0.02)

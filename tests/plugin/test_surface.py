@@ -77,7 +77,7 @@ def test_an_unknown_marker_argument_is_refused_at_collection_with_the_nearest(pr
     [
         (("--memex-limit", "1.7"), "*--memex-limit must be between 0 and 1, got '1.7'*"),
         (("--memex-preset", "carlini"), "*did you mean carlini-2023?*"),
-        (("--memex-max-prompts", "many"), "*--memex-max-prompts must be a number, got 'many'*"),
+        (("--memex-max-prompts", "many"), "*--memex-max-prompts must be a whole number, got 'many'*"),
         (("--memex-prompts", "nowhere.csv"), "*--memex-prompts must be a file, got nowhere.csv*"),
     ],
 )
