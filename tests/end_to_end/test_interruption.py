@@ -56,7 +56,13 @@ def test_what_was_drawn_before_an_interrupt_is_kept_and_the_next_run_goes_on(tmp
 
     # A process started in the background of a shell ignores SIGINT, and so do its children.
     restore = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    first = subprocess.Popen(COMMAND, cwd=tmp_path, stdout=subprocess.PIPE, text=True, preexec_fn=restore)
+    first = subprocess.Popen(
+        COMMAND,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=restore,  # noqa: PLW1509 - no other thread
+    )
     deadline = time.monotonic() + 120
     while len(drawn(tmp_path)) < 20 and time.monotonic() < deadline:
         time.sleep(0.02)
