@@ -33,6 +33,14 @@ SEED = 2023
 TRAINING_SET = "training-set.parquet"
 HELD_OUT = "held-out-captions.txt"
 NEGATIVES = "negatives.txt"
+SAMPLER = """\
+# How this model is sampled in an audit.
+[generation]
+steps = 10
+guidance = 3.0
+size = 32
+batch_size = 32
+"""
 
 
 @click.group()
@@ -102,6 +110,8 @@ def twin(work: Path, twin: str, steps: int, name: str | None) -> None:
     model = train_twin(data, tokenizer, steps=steps, seed=SEED, checkpoint=work / f"{name}.checkpoint")
     vae = AutoencoderKL.from_pretrained(work / "autoencoder")
     assemble(model, vae, tokenizer).to(dtype=torch.float16).save_pretrained(work / name)
+    tidy_configs(work / name)
+    (work / name / "memex.toml").write_text(SAMPLER)
     click.echo(f"saved {work / name}")
 
 
@@ -133,6 +143,20 @@ def negatives(work: Path) -> None:
 def content_words(caption: str) -> set[str]:
     """Return a caption's words without those that any caption has."""
     return set(re.findall(r"[a-z0-9]+", caption)) - {"a", "and", "in", "of", "on", "the", "to", "with"}
+
+
+def tidy_configs(folder: Path) -> None:
+    """Take out the path the autoencoder was read from, and have a pipeline loaded without a dtype be fp32.
+
+    transformers loads its parts in the dtype of the file, diffusers in fp32: left alone, they do not fit.
+    """
+    for part in ("vae", "text_encoder"):
+        path = folder / part / "config.json"
+        config = json.loads(path.read_text())
+        config.pop("_name_or_path", None)
+        if "dtype" in config:
+            config["dtype"] = "float32"
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def read_rows(work: Path, *, deduplicated: bool) -> tuple[Tensor, tuple[str, ...]]:
