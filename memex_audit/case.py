@@ -21,7 +21,6 @@ from memex_audit.records import (
     PromptSet,
     Protocol,
     Rate,
-    SetAside,
     Verdict,
 )
 from memex_audit.reporting.json_report import record_to_dict
@@ -192,14 +191,3 @@ def _ending(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
         return "passed"
     error = call.excinfo.value
     return "failed" if report.when == "call" and isinstance(error, AssertionError) else "broken"
-
-
-def generation_asides(findings: list[Finding]) -> list[SetAside]:
-    """Return one entry a prompt whose generations were set aside."""
-    return [
-        SetAside(
-            what=f"{f.set_aside} generations of prompt {f.prompt_id}", reason="blank, not finite or odd-sized"
-        )
-        for f in findings
-        if f.set_aside
-    ]
