@@ -127,13 +127,12 @@ class Audit:
         """Return the pictures behind a finding, from the store."""
         wanted = set(finding.replica_seeds or finding.clique_seeds)
         kept = self._store.read(finding.prompt, self.protocol.looks[-1])
-        images = [g.pixels for g in kept if g.request.seed in wanted and g.pixels is not None]
+        images, _ = comparable([generation for generation in kept if generation.request.seed in wanted])
         training_image = None
-        if finding.match and self._matcher and images:
-            height, width = images[0].shape[:2]
+        if finding.match and self._matcher and len(images):
+            height, width = images.shape[1:3]
             training_image = self._matcher.training_image(finding.match.example_id, height, width)
-        shown = np.stack(images) if images else np.zeros((0, 4, 4, 3), np.uint8)
-        return Exhibit(generations=shown, training_image=training_image)
+        return Exhibit(generations=images, training_image=training_image)
 
     def _audit_batch(self, batch: Sequence[AuditPrompt]) -> None:
         going_on = list(batch)
@@ -170,19 +169,14 @@ class Audit:
 
     def _look(self, prompt: AuditPrompt, n: int) -> _Look:
         drawn = self._store.read(prompt.text, n)
-        judged = _of_one_size([generation for generation in drawn if generation.pixels is not None])
-        images = (
-            np.stack([g.pixels for g in judged if g.pixels is not None])
-            if judged
-            else np.zeros((0, 4, 4, 3), np.uint8)
-        )
+        images, seeds = comparable(drawn)
         own = Nearest(distances=np.zeros((len(images), 0)), example_ids=())
         if self._matcher and len(images):
             own = self._matcher.distances_to(images, prompt.example_ids)
         return _Look(
             images=images,
-            seeds=tuple(generation.request.seed for generation in judged),
-            set_aside=len(drawn) - len(judged),
+            seeds=seeds,
+            set_aside=len(drawn) - len(images),
             own=own,
         )
 
@@ -253,10 +247,16 @@ def _plan_batches(prompts: Sequence[AuditPrompt], size: int) -> dict[str, tuple[
     return {prompt.prompt_id: batch for batch in batches for prompt in batch}
 
 
-def _of_one_size(generations: Sequence[Generation]) -> list[Generation]:
-    """Keep the generations of the first one's size: others cannot be compared with it."""
-    shapes = [g.pixels.shape for g in generations if g.pixels is not None]
-    return [g for g in generations if g.pixels is not None and g.pixels.shape == shapes[0]]
+def comparable(generations: Sequence[Generation]) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
+    """Return the usable pictures, uint8 (n, h, w, 3), with their seeds.
+
+    Left out is what has no pixels, and what is of another size than the first that has.
+    """
+    drawn = [(g.pixels, g.request.seed) for g in generations if g.pixels is not None]
+    if not drawn:
+        return np.zeros((0, 4, 4, 3), np.uint8), ()
+    kept = [(pixels, seed) for pixels, seed in drawn if pixels.shape == drawn[0][0].shape]
+    return np.stack([pixels for pixels, _ in kept]), tuple(seed for _, seed in kept)
 
 
 def _rows_near(own: Nearest, match_delta: float) -> tuple[int, ...]:

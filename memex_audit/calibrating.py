@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from memex_audit.audit import comparable
 from memex_audit.controls import negative_set, recombined_prompts
 from memex_audit.extraction.calibration import (
     LARGEST_EDGE_DELTA,
@@ -87,9 +88,9 @@ def _flagging_deltas(
     The least distance in the first look bounds it from below. Prompts are drawn to the last look in that
     order, until more than the allowed share is known to flag below the next bound.
     """
-    bounds = [smallest_pair_distance(images) for images in first]
     if len(looks) == 1:
         return [flagging_delta(images, looks[0], clique_size) for images in first]
+    bounds = [smallest_pair_distance(images) for images in first]
     order = sorted(range(len(texts)), key=bounds.__getitem__)
     allowed = int(alpha * len(texts))
     deltas = list(bounds)
@@ -109,11 +110,7 @@ def _flagging_deltas(
 def _draw(bench: Workbench, texts: Sequence[str], n: int) -> list[NDArray[np.uint8]]:
     store = bench.unit_store
     fill(store, lambda: bench.generator, texts, n, batch_size=bench.batch_size)
-    drawn = []
-    for text in texts:
-        pixels = [generation.pixels for generation in store.read(text, n) if generation.pixels is not None]
-        drawn.append(np.stack(pixels) if pixels else np.zeros((0, 4, 4, 3), np.uint8))
-    return drawn
+    return [comparable(store.read(text, n))[0] for text in texts]
 
 
 def _distances(

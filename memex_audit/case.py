@@ -82,7 +82,7 @@ class Memex:
     @property
     def redact(self) -> bool:
         """Whether captions must not be shown."""
-        return self._settings.redact == "captions"
+        return self._settings.redacts_captions
 
     def finding(self, prompt: AuditPrompt) -> Finding:
         """Return what the audit found for this prompt; its batch is drawn on first access."""
@@ -129,7 +129,9 @@ class Memex:
         return control
 
     def _note(self, kind: str, record: Any) -> None:
-        if not any(noted["kind"] == "context" for noted in self._records):
+        if not self._session.context_sent:
+            # Once a process: it is the same for every case.
+            self._session.context_sent = True
             self._records.append({"kind": "context", "record": self._context()})
         self._records.append({"kind": kind, "record": record_to_dict(record)})
 

@@ -62,6 +62,11 @@ class Settings:
     on_extracted: str = "fail"
     inconclusive: str = "fail"
 
+    @property
+    def redacts_captions(self) -> bool:
+        """Whether no output may show a prompt's text."""
+        return self.redact == "captions"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:

@@ -89,7 +89,7 @@ class PromptSet:
     """The prompts of an audit, most duplicated first, and the frame they come from.
 
     `duplicated_share`: share of the training examples that have another within the duplicate similarity,
-    None where no training set was mined. `covers_training_set`: whether a match can be looked up.
+    None where no training set was mined.
     """
 
     prompts: tuple[AuditPrompt, ...]

@@ -39,6 +39,7 @@ class AuditSession:
         self.config = config
         self.settings = settings
         self.selected: tuple[str, ...] = ()
+        self.context_sent = False
         self._n_selected = 0
         self._n_deselected = 0
 
@@ -78,7 +79,11 @@ class AuditSession:
 
     def prompt(self, prompt_id: str) -> AuditPrompt:
         """Return the audit prompt of that id."""
-        return next(prompt for prompt in self.prompts.prompts if prompt.prompt_id == prompt_id)
+        return self._prompts_by_id[prompt_id]
+
+    @cached_property
+    def _prompts_by_id(self) -> dict[str, AuditPrompt]:
+        return {prompt.prompt_id: prompt for prompt in self.prompts.prompts}
 
     # -- collection
 
@@ -94,7 +99,9 @@ class AuditSession:
         ids = [prompt.prompt_id for prompt in prompts]
         # Ids are made of content, so -k, --lf and a report's history survive insertions.
         shown = [
-            prompt.prompt_id if self.settings.redact else f"{prompt_slug(prompt.text)}-{prompt.prompt_id}"
+            prompt.prompt_id
+            if self.settings.redacts_captions
+            else f"{prompt_slug(prompt.text)}-{prompt.prompt_id}"
             for prompt in prompts
         ]
         metafunc.parametrize("duplicated_prompt", ids, ids=shown, indirect=True)
@@ -175,7 +182,7 @@ class AuditSession:
         if "record" not in self.__dict__:
             return
         result = self.record.finish(self._n_selected + self._n_deselected)
-        redact = self.settings.redact == "captions"
+        redact = self.settings.redacts_captions
         if self.settings.json:
             from memex_audit.reporting.json_report import write_json
 
@@ -196,7 +203,7 @@ class AuditSession:
         from memex_audit.reporting.terminal import summary_lines
 
         terminalreporter.section("memex")
-        for line in summary_lines(result, redact=self.settings.redact == "captions"):
+        for line in summary_lines(result, redact=self.settings.redacts_captions):
             terminalreporter.write_line(line)
         if self.settings.json:
             terminalreporter.write_line(f"written: {self.settings.json}")

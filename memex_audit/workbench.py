@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memex_audit import specimen
-from memex_audit.config import AUTO, PRESETS, Settings
-from memex_audit.errors import CalibrationError, ConfigurationError, EmbedderError
+from memex_audit.config import AUTO, Settings
+from memex_audit.errors import ConfigurationError, EmbedderError
 from memex_audit.protocols import Embedder, Generator, Index, TrainingSet
 from memex_audit.records import Calibration, PromptSet, Protocol, Provenance
+from memex_audit.thresholds import choose_calibration, choose_protocol
 
 if TYPE_CHECKING:
     from memex_audit.audit import Audit, Progress
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 STORE_FOLDER = ".memex"
 CALIBRATION_FILE = "memex-calibration.json"
 DEFAULT_BATCH_SIZE = 8
-# Thresholds of a model that was never calibrated; docs/decisions/003-thresholds.md says where they come from.
-DEFAULT_EDGE_DELTA = 0.10
-DEFAULT_MATCH_DELTA = 0.10
 MiningProgress = Callable[[int, int | None], None]
 
 
@@ -254,37 +252,13 @@ class Workbench:
     @cached_property
     def calibration(self) -> Calibration:
         """Thresholds: given by options, else of a calibration of this model, else the shipped default."""
-        found = self._find_calibration()
-        chosen = self.settings
-        given = {
-            name: value
-            for name in ("edge_delta", "match_delta", "clique_size")
-            if (value := getattr(chosen, name)) is not None
-        }
-        return replace(found, source="given", **given) if given else found
-
-    def _find_calibration(self) -> Calibration:
-        from memex_audit.extraction.calibration import read_calibration
-
         given = self.settings.calibration
-        if given:
-            calibration = read_calibration(self._path(given))
-            if not self._fits(calibration):
-                raise CalibrationError(
-                    f"{given} was made for another model, other sampler settings or another protocol; run "
-                    "`memex calibrate` for this one."
-                )
-            return calibration
-        for path in self.calibration_places():
-            if path.is_file() and self._fits(calibration := read_calibration(path)):
-                return calibration
-        preset = PRESETS[self.settings.preset]
-        return Calibration(
-            source="default",
-            edge_delta=preset.edge_delta or DEFAULT_EDGE_DELTA,
-            match_delta=preset.match_delta or DEFAULT_MATCH_DELTA,
-            clique_size=preset.clique_size,
-            protocol=self.settings.preset,
+        return choose_calibration(
+            self.settings,
+            given=self._path(given) if given else None,
+            places=self.calibration_places(),
+            fingerprint=self.generator.fingerprint,
+            settings_key=self.settings_key,
         )
 
     def calibration_places(self) -> tuple[Path, ...]:
@@ -301,32 +275,10 @@ class Workbench:
 
         return settings_digest(dict(self.generator.settings))
 
-    def _fits(self, calibration: Calibration) -> bool:
-        return (
-            calibration.model_fingerprint == self.generator.fingerprint
-            and calibration.settings_digest == self.settings_key
-            and calibration.protocol == self.settings.preset
-        )
-
     @cached_property
     def protocol(self) -> Protocol:
         """How a prompt is decided here."""
-        looks = PRESETS[self.settings.preset].looks
-        if self.settings.generations:
-            looks = (self.settings.generations,)
-        calibration = self.calibration
-        if calibration.clique_size > looks[-1]:
-            raise ConfigurationError(
-                f"the clique size must not exceed the generations a prompt, got {calibration.clique_size} of "
-                f"{looks[-1]}; give --memex-clique-size."
-            )
-        return Protocol(
-            name=self.settings.preset,
-            looks=looks,
-            clique_size=calibration.clique_size,
-            edge_delta=calibration.edge_delta,
-            match_delta=calibration.match_delta,
-        )
+        return choose_protocol(self.settings, self.calibration)
 
     def audit(
         self, prompts: PromptSet, *, first: tuple[str, ...] = (), progress: "Progress | None" = None

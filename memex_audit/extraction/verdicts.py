@@ -3,25 +3,17 @@
 Nothing here draws, reads or loads: what is decided is a pure function of pixels and thresholds.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memex_audit.extraction.cliques import CliqueStatus, extend_clique, find_clique
+from memex_audit.extraction.cliques import CliqueAnswer, CliqueStatus, extend_clique, find_clique
 from memex_audit.extraction.distances import near_duplicate_graph
 from memex_audit.extraction.matching import Nearest
 
 # Two seeds near one training image of the prompt's own caption: one alone can be chance.
 SEEDS_FOR_EXTRACTION = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clique:
-    """Largest clique found, by row; `status` UNKNOWN where the search gave up."""
-
-    status: CliqueStatus
-    members: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +46,13 @@ def enough_judged(n_judged: int, n_set_aside: int) -> bool:
     return n_judged >= 2 and n_judged >= n_set_aside
 
 
-def find_replica_clique(images: NDArray[np.uint8], *, edge_delta: float, clique_size: int) -> Clique:
+def find_replica_clique(images: NDArray[np.uint8], *, edge_delta: float, clique_size: int) -> CliqueAnswer:
     """Find generations that pairwise nearly agree, at least `clique_size` of them, and grow the clique."""
     if len(images) < clique_size:
-        return Clique(status=CliqueStatus.ABSENT, members=())
+        return CliqueAnswer(status=CliqueStatus.ABSENT)
     graph = near_duplicate_graph(images, edge_delta, clique_size=clique_size)
     answer = find_clique(graph, clique_size)
-    members = extend_clique(graph, answer.members) if answer.members else ()
-    return Clique(status=answer.status, members=members)
+    return replace(answer, members=extend_clique(graph, answer.members)) if answer.members else answer
 
 
 def nearest_example(near: Nearest, *, match_delta: float, at_least: int) -> NearestExample | None:

@@ -9,7 +9,6 @@ from memex_audit.records import Finding, Frame, Rate, Verdict
 
 METHOD = "binomial (Clopper-Pearson), one-sided"
 
-POPULATION = "prompts like these"
 """What a binomial bound speaks of: it knows no size of a frame and no draw from it."""
 
 

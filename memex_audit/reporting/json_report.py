@@ -12,7 +12,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from memex_audit.records import AuditResult, Finding, Rate
+from memex_audit.records import AuditResult, Finding
 from memex_audit.reporting.redaction import kind_of_reason, redact_match, redact_set_aside
 
 SCHEMA = 1
@@ -74,26 +74,6 @@ def write_json(path: Path, result: AuditResult, *, redact: bool = False) -> None
         Path(name).replace(path)
     finally:
         Path(name).unlink(missing_ok=True)
-
-
-def finding_to_dict(finding: Finding) -> dict[str, Any]:
-    """Turn a finding into plain data."""
-    return record_to_dict(finding)
-
-
-def finding_from_dict(data: Mapping[str, Any]) -> Finding:
-    """Make the finding again."""
-    return record_from_dict(Finding, data)
-
-
-def rate_to_dict(rate: Rate) -> dict[str, Any]:
-    """Turn a rate into plain data."""
-    return record_to_dict(rate)
-
-
-def rate_from_dict(data: Mapping[str, Any]) -> Rate:
-    """Make the rate again."""
-    return record_from_dict(Rate, data)
 
 
 _SHOWN = (

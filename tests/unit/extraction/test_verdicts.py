@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from memex_audit.extraction.cliques import CliqueStatus
+from memex_audit.extraction.cliques import CliqueAnswer, CliqueStatus
 from memex_audit.extraction.distances import tile_l2
 from memex_audit.extraction.matching import Nearest
 from memex_audit.extraction.verdicts import (
-    Clique,
     NearestExample,
     enough_judged,
     find_replica_clique,
@@ -68,14 +67,14 @@ def test_half_of_the_pictures_and_two_of_them_decide(judged, aside, answer):
 def test_a_planted_clique_is_found_with_all_its_members(rows):
     images = planted(12, rows)
     found = find_replica_clique(images, edge_delta=0.1, clique_size=4)
-    assert found == Clique(status=CliqueStatus.FOUND, members=rows)
+    assert found == CliqueAnswer(status=CliqueStatus.FOUND, members=rows)
     close = tile_l2(images) <= 0.1
     assert close[np.ix_(rows, rows)].all()
 
 
 def test_one_replica_too_few_is_proven_absent():
     found = find_replica_clique(planted(12, (0, 3, 5)), edge_delta=0.1, clique_size=4)
-    assert found == Clique(status=CliqueStatus.ABSENT, members=())
+    assert found == CliqueAnswer(status=CliqueStatus.ABSENT, members=())
 
 
 def test_fewer_pictures_than_a_clique_needs_hold_none():
