@@ -42,6 +42,7 @@ class AuditSession:
         self.context_sent = False
         self._n_selected = 0
         self._n_deselected = 0
+        self._written: list[str] = []
 
     # -- parts, made when first asked for
 
@@ -181,18 +182,11 @@ class AuditSession:
             return
         if "record" not in self.__dict__:
             return
+        from memex_audit.reporting.outputs import write_outputs
+
         result = self.record.finish(self._n_selected + self._n_deselected)
-        redact = self.settings.redacts_captions
-        if self.settings.json:
-            from memex_audit.reporting.json_report import write_json
-
-            write_json(Path(self.settings.json), result, redact=redact)
-        allure_folder = self.config.getoption("allure_report_dir", None)
-        if allure_folder and result.provenance:
-            from memex_audit.reporting.allure_report import write_categories, write_environment
-
-            write_environment(Path(allure_folder), result.provenance, result.verdict)
-            write_categories(Path(allure_folder))
+        allure = self.config.getoption("allure_report_dir", None)
+        self._written = write_outputs(result, self.settings, allure_folder=Path(allure) if allure else None)
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -205,8 +199,8 @@ class AuditSession:
         terminalreporter.section("memex")
         for line in summary_lines(result, redact=self.settings.redacts_captions):
             terminalreporter.write_line(line)
-        if self.settings.json:
-            terminalreporter.write_line(f"written: {self.settings.json}")
+        for name in self._written:
+            terminalreporter.write_line(f"written: {name}")
 
 
 SESSION: "pytest.StashKey[AuditSession]" = pytest.StashKey()
