@@ -71,8 +71,8 @@ class Audit:
     """Audits prompts of one model; draws what the store lacks, and judges what it holds.
 
     `generator` is called when a picture is missing, never before. `matcher` is None where there is no
-    training set to look in: then a flagged prompt counts as extracted in the rate. `first`: ids of
-    prompts that are planned into batches of their own before the others (those a run selected).
+    training set to look in: then a flagged prompt counts as extracted in the rate. `units`: ids of the
+    prompts that this run selected, in groups that one process audits; no batch goes beyond its group.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Audit:
         evaluations_per_image: Callable[[], int],
         matcher: Matcher | None,
         batch_size: int,
-        first: Sequence[str] = (),
+        units: Sequence[Sequence[str]] = (),
         progress: Progress = no_progress,
     ) -> None:
         self.prompts = prompts
@@ -98,9 +98,12 @@ class Audit:
         self._progress = progress
         self._findings: dict[str, Finding] = {}
         size = max(1, batch_size // protocol.looks[0])
-        chosen = set(first)
-        self._batches = _plan_batches([p for p in prompts.prompts if p.prompt_id in chosen], size)
-        self._batches |= _plan_batches([p for p in prompts.prompts if p.prompt_id not in chosen], size)
+        others = {prompt.prompt_id: prompt for prompt in prompts.prompts}
+        self._batches: dict[str, tuple[AuditPrompt, ...]] = {}
+        for unit in units:
+            chosen = [others.pop(prompt_id) for prompt_id in unit if prompt_id in others]
+            self._batches |= _plan_batches(chosen, size)
+        self._batches |= _plan_batches(list(others.values()), size)
 
     def finding(self, prompt: AuditPrompt) -> Finding:
         """Return the finding of a prompt; its whole batch is drawn and judged on first access."""

@@ -117,7 +117,7 @@ class Memex:
         """Audit planted replicas of the specimen by this audit's protocol."""
         bench = self._session.bench
         control = positive_control(
-            bench.protocol, bench.store_folder, device=bench.settings.device, seed=bench.settings.seed
+            bench.protocol, bench.store_folder, device=bench.device, seed=bench.settings.seed
         )
         self._note("control", control)
         return control

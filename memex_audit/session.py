@@ -1,6 +1,6 @@
 """One pytest session of an audit: collects cases, takes in what they record, makes the run's result."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from memex_audit.config import Settings, check_marker
+from memex_audit.config import PRESETS, Settings, check_marker
 from memex_audit.errors import MemexAuditError
 from memex_audit.records import AuditPrompt, PromptSet
+from memex_audit.work_units import ALONE, LARGEST_UNIT, Worker, plan_work_units
 
 if TYPE_CHECKING:
     from memex_audit.audit import Audit
@@ -38,7 +39,9 @@ class AuditSession:
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self.config = config
         self.settings = settings
-        self.selected: tuple[str, ...] = ()
+        self._nodeids: tuple[str, ...] = ()
+        self._audits_prompts = False
+        self._slots: dict[Any, int] = {}
         self.context_sent = False
         self._n_selected = 0
         self._n_deselected = 0
@@ -51,7 +54,17 @@ class AuditSession:
         """Model, training set, calibration and store of this session."""
         from memex_audit.workbench import Workbench
 
-        return Workbench(self.settings, self.config.rootpath)
+        return Workbench(self.settings, self.config.rootpath, self._worker)
+
+    @cached_property
+    def _worker(self) -> Worker:
+        given = getattr(self.config, "workerinput", None)
+        return Worker(slot=given["memex_slot"], count=given["workercount"]) if given else ALONE
+
+    @property
+    def _largest_unit(self) -> int:
+        batch = (self.settings.batch_size or 0) // PRESETS[self.settings.preset].looks[0]
+        return max(LARGEST_UNIT, batch)
 
     @cached_property
     def prompts(self) -> PromptSet:
@@ -68,7 +81,9 @@ class AuditSession:
         from memex_audit.progress import generation_progress
 
         return self.bench.audit(
-            self.prompts, first=self.selected, progress=generation_progress(self.config, self.prompts)
+            self.prompts,
+            units=plan_work_units(self._nodeids, self._worker.count, largest=self._largest_unit),
+            progress=generation_progress(self.config, self.prompts),
         )
 
     @cached_property
@@ -122,11 +137,11 @@ class AuditSession:
 
     @pytest.hookimpl
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Note which prompts are left after deselection: batches are planned over these."""
+        """Note which cases are left after deselection: batches are planned over these."""
         cases = [item for item in session.items if is_audit_case(item)]
         self._n_selected = len(cases)
-        parameters = [item.callspec.params for item in cases if hasattr(item, "callspec")]
-        self.selected = tuple(p["duplicated_prompt"] for p in parameters if "duplicated_prompt" in p)
+        self._audits_prompts = any("duplicated_prompt" in getattr(item, "fixturenames", ()) for item in cases)
+        self._nodeids = tuple(item.nodeid for item in session.items)
 
     @pytest.hookimpl
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> list[str]:
@@ -135,7 +150,30 @@ class AuditSession:
             return []
         from memex_audit.reporting.terminal import header_line
 
-        return [header_line(self.settings, self.prompts if self.selected else None)]
+        return [header_line(self.settings, self.prompts if self._audits_prompts else None)]
+
+    # -- pytest-xdist, on the controller
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Give a worker the lowest free slot: one that takes over from a crashed one gets its device."""
+        self._slots[node] = min(set(range(len(self._slots) + 1)) - set(self._slots.values()))
+        node.workerinput["memex_slot"] = self._slots[node]
+
+    @pytest.hookimpl(optionalhook=True, wrapper=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Generator[None, Any, Any]:
+        """Hand out cases by work unit, unless another distribution than the default was asked for."""
+        from memex_audit.scheduling import schedule_audits
+
+        return schedule_audits((yield), config, log, self._largest_unit)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take over what a worker says of its collection, and free its slot."""
+        self._slots.pop(node, None)
+        counts = getattr(node, "workeroutput", {}).get("memex", (0, 0))
+        self._n_selected = max(self._n_selected, counts[0])
+        self._n_deselected = max(self._n_deselected, counts[1])
 
     # -- cases
 
@@ -166,13 +204,6 @@ class AuditSession:
             self.record.take(report)
 
     # -- the end
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
-        """Take over what an xdist worker says of its collection."""
-        counts = getattr(node, "workeroutput", {}).get("memex", (0, 0))
-        self._n_selected = max(self._n_selected, counts[0])
-        self._n_deselected = max(self._n_deselected, counts[1])
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:

@@ -4,7 +4,7 @@ Everything is made when first asked for, and once. The plugin and the command li
 """
 
 import importlib.metadata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -17,6 +17,7 @@ from memex_audit.errors import ConfigurationError, EmbedderError
 from memex_audit.protocols import Embedder, Generator, Index, TrainingSet
 from memex_audit.records import Calibration, PromptSet, Protocol, Provenance
 from memex_audit.thresholds import choose_calibration, choose_protocol
+from memex_audit.work_units import ALONE, Worker
 
 if TYPE_CHECKING:
     from memex_audit.audit import Audit, Progress
@@ -34,9 +35,10 @@ MiningProgress = Callable[[int, int | None], None]
 class Workbench:
     """The parts of one audit; `load_generator`, `load_embedder` and `load_index` may be replaced."""
 
-    def __init__(self, settings: Settings, rootdir: Path) -> None:
+    def __init__(self, settings: Settings, rootdir: Path, worker: Worker = ALONE) -> None:
         self.settings = settings
         self.rootdir = rootdir
+        self._worker = worker
         self.notes: list[str] = []
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
         self.load_generator: Callable[[], Generator] = lambda: self.open_generator(self.open_pipeline)
@@ -90,14 +92,30 @@ class Workbench:
 
     @cached_property
     def generator(self) -> Generator:
-        """The generator that draws."""
-        return self.load_generator()
+        """The generator that draws.
+
+        Raises:
+            ConfigurationError: it may be used by one process at a time, and there are more than devices.
+        """
+        generator = self.load_generator()
+        if self._worker.count > 1 and not generator.shareable:
+            from memex_audit.generation.devices import device_of_worker
+
+            device_of_worker(self.settings.device, self._worker, share_cpu=False)
+        return generator
+
+    @cached_property
+    def device(self) -> str:
+        """The device of this process: the one asked for, or this worker's among several."""
+        from memex_audit.generation.devices import device_of_worker
+
+        return device_of_worker(self.settings.device, self._worker)
 
     def open_pipeline(self) -> Any:
         """Load the model's pipeline."""
         from memex_audit.generation.diffusers_pipeline import load_pipeline
 
-        return load_pipeline(self.model_folder, device=self.settings.device, dtype=self.settings.dtype)
+        return load_pipeline(self.model_folder, device=self.device, dtype=self.settings.dtype)
 
     def open_generator(self, open_pipeline: Callable[[], Any]) -> Generator:
         """Make a generator of the model's pipeline."""
@@ -281,7 +299,7 @@ class Workbench:
         return choose_protocol(self.settings, self.calibration)
 
     def audit(
-        self, prompts: PromptSet, *, first: tuple[str, ...] = (), progress: "Progress | None" = None
+        self, prompts: PromptSet, *, units: Sequence[Sequence[str]] = (), progress: "Progress | None" = None
     ) -> "Audit":
         """Return the audit of these prompts on this bench."""
         from memex_audit.audit import Audit, no_progress
@@ -294,7 +312,7 @@ class Workbench:
             evaluations_per_image=lambda: self.generator.evaluations_per_image,
             matcher=self.matcher,
             batch_size=self.batch_size,
-            first=first,
+            units=units,
             progress=progress or no_progress,
         )
 

@@ -14,6 +14,7 @@ from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 from memex_audit.errors import ConfigurationError, ModelError
+from memex_audit.generation.devices import device_of_worker
 from memex_audit.generation.fingerprints import settings_digest
 from memex_audit.generation.guards import to_bytes
 from memex_audit.generation.model_folder import SamplerSettings, check_parts
@@ -23,23 +24,6 @@ from memex_audit.records import Generation, GenerationRequest
 Pipeline: TypeAlias = Any
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-
-def choose_device(wanted: str, *, cuda: bool, mps: bool) -> str:
-    """Return the device to use: the wanted one, or for "auto" the best of cuda, mps, cpu.
-
-    Raises:
-        ConfigurationError: the wanted device is not on this machine.
-    """
-    if wanted == "auto":
-        return "cuda" if cuda else "mps" if mps else "cpu"
-    kind = wanted.partition(":")[0]
-    if kind not in ("cpu", "cuda", "mps") or (kind == "cuda" and not cuda) or (kind == "mps" and not mps):
-        raise ConfigurationError(
-            f"`device` must be auto, cpu, cuda, cuda:N or mps and exist here, got device={wanted!r}; "
-            "leave --memex-device out to take the best there is."
-        )
-    return wanted
 
 
 def choose_dtype(wanted: str, device: str, *, bf16: bool) -> str:
@@ -66,9 +50,8 @@ def load_pipeline(folder: Path, *, device: str = "auto", dtype: str = "auto") ->
         ModelError: the folder lacks a part, or is no pipeline that diffusers can load.
         ConfigurationError: the device or dtype does not exist here.
     """
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    device = choose_device(device, cuda=cuda, mps=mps)
-    dtype = choose_dtype(dtype, device, bf16=cuda and torch.cuda.is_bf16_supported())
+    device = device_of_worker(device)
+    dtype = choose_dtype(dtype, device, bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported())
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
     check_parts(folder)
@@ -104,12 +87,13 @@ class DiffusersGenerator:
     """
 
     seeded = True
-    shareable = False
 
     def __init__(self, pipeline: Pipeline, *, fingerprint: str, sampler: SamplerSettings) -> None:
         self._pipeline = pipeline
         self._arguments = _call_arguments(pipeline, sampler)
         self.fingerprint = fingerprint
+        # A model a process is a matter of memory on a CPU; on another device it is one of room and of speed.
+        self.shareable = self.device == "cpu"
         self.settings: Mapping[str, object] = {
             "pipeline": type(pipeline).__name__,
             "scheduler": type(pipeline.scheduler).__name__,

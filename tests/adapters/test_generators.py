@@ -25,7 +25,6 @@ from transformers import (
 from memex_audit.errors import ConfigurationError, ModelError
 from memex_audit.generation.diffusers_pipeline import (
     DiffusersGenerator,
-    choose_device,
     choose_dtype,
     load_pipeline,
 )
@@ -133,24 +132,6 @@ def any_pipeline(request):
 @pytest.fixture(scope="module")
 def generator(any_pipeline):
     return DiffusersGenerator(any_pipeline, fingerprint="tiny", sampler=SAMPLER)
-
-
-@pytest.mark.parametrize(
-    ("wanted", "cuda", "mps", "device"),
-    [
-        ("auto", True, True, "cuda"), ("auto", True, False, "cuda"), ("auto", False, True, "mps"),
-        ("auto", False, False, "cpu"), ("cpu", True, True, "cpu"), ("cuda", True, False, "cuda"),
-        ("cuda:1", True, False, "cuda:1"), ("mps", False, True, "mps"),
-    ],
-)  # fmt: skip
-def test_the_best_device_there_is_is_taken_unless_one_is_wanted(wanted, cuda, mps, device):
-    assert choose_device(wanted, cuda=cuda, mps=mps) == device
-
-
-@pytest.mark.parametrize("wanted", ["cuda", "cuda:0", "mps", "gpu", "", "xpu"])
-def test_a_device_that_is_not_here_is_refused(wanted):
-    with pytest.raises(ConfigurationError, match=rf"`device` must be auto, .*got device='{wanted}'; leave"):
-        choose_device(wanted, cuda=False, mps=False)
 
 
 @pytest.mark.parametrize(

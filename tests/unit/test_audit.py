@@ -103,7 +103,7 @@ class Bench:
     """An audit of some captions, with the model that draws for it."""
 
     def __init__(
-        self, root, captions, *, matcher=True, batch_size=8, first=(), protocol=PROTOCOL, progress=None
+        self, root, captions, *, matcher=True, batch_size=8, units=(), protocol=PROTOCOL, progress=None
     ):
         images = Images()
         self.store = UnitStore(
@@ -122,7 +122,7 @@ class Bench:
             evaluations_per_image=lambda: EVALUATIONS,
             matcher=Matcher(images, lambda: images, lambda: images) if matcher else None,
             batch_size=batch_size,
-            first=first,
+            units=units,
             **({"progress": progress} if progress else {}),
         )
 
@@ -250,7 +250,7 @@ def test_a_finding_draws_its_own_batch_once(tmp_path):
 
 def test_selected_prompts_are_drawn_in_batches_of_their_own(tmp_path):
     captions = ["is independent", "is half black", "is black", "changes size"]
-    bench = Bench(tmp_path, captions, first=["is-independent", "is-black"])
+    bench = Bench(tmp_path, captions, units=[["is-independent", "is-black"]])
     bench.finding("is independent")
     assert set(bench.drawn()) == {"is independent", "is black"}
 
