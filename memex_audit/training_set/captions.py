@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from memex_audit.records import SetAside
+from memex_audit.training_set.fingerprints import open_regular
 from memex_audit.training_set.table_lines import Line, read_lines
 
 METADATA = ("metadata.csv", "metadata.jsonl")
-PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+PICTURES = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+KINDS = ", ".join(suffix[1:] for suffix in PICTURES)
 COLUMNS = (("file_name",), ("text", "caption"))
 
 
@@ -88,7 +90,7 @@ def _parse(line: Line, folder: str, known: set[str]) -> tuple[str, str, str | No
         return "", "", f"file_name and text must be strings, got {name!r} and {text!r}"
     picture = posixpath.normpath(posixpath.join(folder, name))
     if picture not in known:
-        return "", "", f"caption without a picture: {name} is no {', '.join(s[1:] for s in PICTURES)} here"
+        return "", "", f"caption without a picture: {name} is no {KINDS} here"
     return picture, text, None if text.strip() else f"empty caption of {name}"
 
 
@@ -100,7 +102,8 @@ def _from_sidecars(root: Path, sidecars: set[str], pictures: list[str]) -> Itera
             yield SetAside(what=picture, reason=f"picture without a caption: no {sidecar}")
             continue
         try:
-            text = (root / sidecar).read_text(encoding="utf-8-sig").strip()
+            with open_regular(root / sidecar) as file:
+                text = file.read().decode("utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
             yield SetAside(what=sidecar, reason=f"caption cannot be read: {reason}")

@@ -23,12 +23,13 @@ class ImageFolder:
     Args:
         root: the folder.
         files: posix paths of all files below it.
+        unreadable: what could not even be listed; counted with what is set aside.
 
     Raises:
         TrainingSetError: there are pictures but nothing that could be a caption.
     """
 
-    def __init__(self, root: Path, files: Sequence[str]) -> None:
+    def __init__(self, root: Path, files: Sequence[str], unreadable: Sequence[SetAside] = ()) -> None:
         metadata = any(map(is_metadata, files))
         if not metadata and not any(map(is_sidecar, files)):
             msg = (
@@ -41,7 +42,8 @@ class ImageFolder:
         self._root = root
         self._files = [name for name in files if is_picture(name) or is_caption(name)]
         self._pictures = {name for name in files if is_picture(name)}
-        self._set_aside: tuple[SetAside, ...] = ()
+        self._unreadable = tuple(unreadable)
+        self._set_aside = self._unreadable
 
     def __length_hint__(self) -> int:
         """Return the number of pictures, for a progress bar; unusable ones count too."""
@@ -54,7 +56,7 @@ class ImageFolder:
 
     def examples(self) -> Iterator[TrainingExample]:
         """Yield every usable example, sorted by path."""
-        set_aside = []
+        set_aside = list(self._unreadable)
         for caption in read_captions(self._root, self._files):
             if isinstance(caption, SetAside):
                 set_aside.append(caption)
@@ -96,7 +98,8 @@ class ImageFolder:
 
     def _read(self, picture: str) -> "NDArray[np.uint8]":
         try:
-            data = (self._root / picture).read_bytes()
+            with fingerprints.open_regular(self._root / picture) as file:
+                data = file.read()
         except OSError as error:
             msg = f"cannot be read: {error.strerror}"
             raise ValueError(msg) from error

@@ -53,12 +53,13 @@ class ParquetSet:
     Args:
         root: the folder that holds the files.
         files: their posix paths below it.
+        unreadable: what could not even be listed; counted with what is set aside.
 
     Raises:
         TrainingSetError: no file can be used; the message gives the first one's fault.
     """
 
-    def __init__(self, root: Path, files: Sequence[str]) -> None:
+    def __init__(self, root: Path, files: Sequence[str], unreadable: Sequence[SetAside] = ()) -> None:
         self.location = str(root / files[0] if len(files) == 1 else root)
         self._root, self._files = root, tuple(files)
         shards, faults = [], []
@@ -69,7 +70,10 @@ class ParquetSet:
                 faults.append((name, error))
         if not shards:
             raise faults[0][1]
-        self._faults = tuple(SetAside(what=name, reason=str(error)) for name, error in faults)
+        self._faults = (
+            *unreadable,
+            *(SetAside(what=name, reason=f"unusable Parquet file: {error}") for name, error in faults),
+        )
         self._shards = tuple(shards)
         self._groups = tuple(
             _Group(shard=shard, number=number, n_rows=n_rows)
@@ -189,7 +193,7 @@ def _read_group(group: _Group, ids: Sequence[str]) -> Iterator[TrainingExample |
                 row += 1
     except (OSError, pa.ArrowException) as error:
         what = f"{group.shard.name} row group {group.number}"
-        reason = f"{len(ids) - row} of {len(ids)} rows cannot be read: {one_line(error)}"
+        reason = f"unreadable row group: {len(ids) - row} of its {len(ids)} rows are lost, {one_line(error)}"
         yield SetAside(what=what, reason=reason)
 
 

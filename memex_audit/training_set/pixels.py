@@ -1,6 +1,7 @@
 """Turn the bytes of an image file into uint8 RGB pixels, whatever its mode."""
 
 import io
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +31,9 @@ def decode_picture(data: bytes) -> "NDArray[np.uint8]":
         msg = "empty file"
         raise ValueError(msg)
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        # Pillow warns of odd metadata and of pictures over 89 megapixels: not the user's code to mend, and
+        # where warnings are errors a good picture would be lost.
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data)) as image:
             ImageOps.exif_transpose(image, in_place=True)
             return np.array(_to_rgb(image))
     except UnidentifiedImageError as error:

@@ -5,7 +5,8 @@ from pathlib import Path, PurePosixPath
 
 from memex_audit.errors import TrainingSetError
 from memex_audit.protocols import TrainingSet
-from memex_audit.training_set.captions import is_picture
+from memex_audit.records import SetAside
+from memex_audit.training_set.captions import KINDS, is_picture
 
 
 def open_training_set(location: str | Path) -> TrainingSet:
@@ -20,7 +21,7 @@ def open_training_set(location: str | Path) -> TrainingSet:
         TrainingSetError: the path is missing, holds nothing that can be read, or has no captions.
     """
     root = Path(location)
-    files = _list_files(root)
+    files, unreadable = _list_files(root)
     parquet = [name for name in files if PurePosixPath(name).suffix.lower() == ".parquet"]
     pictures = [name for name in files if is_picture(name)]
     if parquet and pictures:
@@ -32,29 +33,36 @@ def open_training_set(location: str | Path) -> TrainingSet:
     if parquet:
         from memex_audit.training_set.parquet_set import ParquetSet
 
-        return ParquetSet(root if root.is_dir() else root.parent, parquet)
+        return ParquetSet(root if root.is_dir() else root.parent, parquet, unreadable)
     if pictures and root.is_dir():
         from memex_audit.training_set.image_folder import ImageFolder
 
-        return ImageFolder(root, files)
+        return ImageFolder(root, files, unreadable)
     got = "another file" if root.is_file() else f"{len(files)} other files" if files else "an empty folder"
     msg = (
-        f"{root} must be a Parquet file, a folder of them, or a folder of pictures (bmp, jpeg, jpg, png, "
-        f"webp) with captions, got {got}; give the path of one."
+        f"{root} must be a Parquet file, a folder of them, or a folder of pictures ({KINDS}) with captions, "
+        f"got {got}; give the path of one."
     )
     raise TrainingSetError(msg)
 
 
-def _list_files(root: Path) -> list[str]:
-    """Return the sorted posix paths of the files below `root`, or the name of `root` if it is a file."""
+def _list_files(root: Path) -> tuple[list[str], tuple[SetAside, ...]]:
+    """Return the sorted posix paths of the files below `root`, or the name of `root` if it is a file; and
+    the folders that cannot be listed."""
     if root.is_file():
-        return [root.name]
+        return [root.name], ()
     if not root.is_dir():
         msg = f"Training set must be a file or folder, got {root}, which does not exist; check the path."
         raise TrainingSetError(msg)
     files: list[str] = []
+    unreadable: list[SetAside] = []
     seen = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
+
+    def note(error: OSError) -> None:
+        reason = f"folder cannot be read: {error.strerror}"
+        unreadable.append(SetAside(what=os.path.relpath(error.filename, root), reason=reason))
+
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=note):
         real = os.path.realpath(folder)
         # A link to a folder above would be walked without end.
         folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
@@ -62,4 +70,4 @@ def _list_files(root: Path) -> list[str]:
             below = Path(folder).relative_to(root)
             files += [(below / name).as_posix() for name in names if not name.startswith(".")]
         seen.add(real)
-    return sorted(files)
+    return sorted(files), tuple(unreadable)

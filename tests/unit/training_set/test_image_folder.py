@@ -1,3 +1,4 @@
+import os
 import re
 
 import numpy as np
@@ -73,6 +74,51 @@ def test_every_unusable_sidecar_or_picture_is_counted_and_loses_nothing_else(fol
     }
 
 
+def test_what_is_no_regular_file_is_set_aside_and_never_waited_for(folder):
+    root = folder({"good.png": 1, "good.txt": "a cat", "dangling.txt": "a dog", "pipe.txt": "a bird"})
+    (root / "dangling.png").symlink_to("nowhere.png")
+    os.mkfifo(root / "pipe.png")
+    (root / "piped.png").write_bytes((root / "good.png").read_bytes())
+    os.mkfifo(root / "piped.txt")
+    (root / "folder.png").mkdir()
+    assert read(root) == (
+        {"good.png": "a cat"},
+        {
+            "dangling.png": "cannot be read: No such file or directory",
+            "pipe.png": "cannot be read: no regular file",
+            "piped.txt": "caption cannot be read: no regular file",
+        },
+    )
+    training_set = open_training_set(root)
+    assert training_set.stat_fingerprint() == open_training_set(root).stat_fingerprint()
+    assert training_set.content_fingerprint() == open_training_set(root).content_fingerprint()
+
+
+def test_a_folder_that_cannot_be_listed_is_set_aside(folder, monkeypatch):
+    root = folder({"good.png": 1, "good.txt": "a cat", "lost+found/bad.png": 2, "lost+found/bad.txt": "x"})
+    scan = os.scandir
+
+    def refuse(path):
+        if os.fspath(path).endswith("lost+found"):
+            raise PermissionError(13, "Permission denied", path)  # root itself may list what it likes
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert read(root) == (
+        {"good.png": "a cat"},
+        {"lost+found": "folder cannot be read: Permission denied"},
+    )
+
+
+@pytest.mark.parametrize("suffix", ["avif", "bmp", "gif", "jfif", "JPEG", "tif", "tiff", "webp"])
+def test_a_picture_of_every_usual_kind_is_one(folder, png, picture, suffix):
+    kind = {"jfif": "JPEG", "tif": "TIFF"}.get(suffix, suffix.upper())
+    root = folder({f"x.{suffix}": png(picture(0), kind), "x.txt": "a cat"})
+    (example,) = open_training_set(root).examples()
+    assert (example.id, example.caption) == (f"x.{suffix}", "a cat")
+    assert example.pixels.shape == (8, 8, 3)
+
+
 def test_every_unusable_line_of_a_metadata_file_is_counted(folder):
     lines = ["file_name,text", "a.png,a cat, sitting", "b.png,", "../c.png,a dog", "d.png", "e.png,a bird"]
     captions, set_aside = read(folder({"metadata.csv": "\n".join(lines), "a.png": 1, "b.png": 2, "e.png": 3}))
@@ -80,7 +126,8 @@ def test_every_unusable_line_of_a_metadata_file_is_counted(folder):
     assert set_aside == {
         "metadata.csv line 2": "more fields than columns; quote a text that holds a comma",
         "metadata.csv line 3": "empty caption of b.png",
-        "metadata.csv line 4": "caption without a picture: ../c.png is no bmp, jpeg, jpg, png, webp here",
+        "metadata.csv line 4": "caption without a picture: ../c.png is no avif, bmp, gif, jfif, jpeg, jpg, "
+        "png, tif, tiff, webp here",
         "metadata.csv line 5": "fewer fields than columns",
         "a.png": "picture without a caption: no metadata file names it",
         "b.png": "picture without a caption: no metadata file names it",

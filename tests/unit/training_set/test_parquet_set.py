@@ -126,7 +126,7 @@ def test_a_row_group_that_cannot_be_read_is_counted_with_its_rows(write):
     examples, set_aside = read(path)
     assert [example.id for example in examples] == ["set:0", "set:1", "set:4", "set:5"]
     assert list(set_aside) == ["set.parquet row group 1"]
-    assert set_aside["set.parquet row group 1"].startswith("2 of 2 rows cannot be read: ")
+    assert set_aside["set.parquet row group 1"].startswith("unreadable row group: 2 of its 2 rows are lost, ")
     with pytest.raises(TrainingSetError, match=r"row group 1 cannot be read: .*; mine the set again"):
         open_training_set(path).load(["set:2"])
 

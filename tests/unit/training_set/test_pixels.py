@@ -64,6 +64,31 @@ def test_sixteen_bits_are_scaled_and_not_clipped():
     assert pixels[0, :, 0].tolist() == [0, 0, 1, 1, 128, 255]
 
 
+@pytest.mark.parametrize(("colour", "channels"), [(2, 3), (6, 4)], ids=["RGB", "RGBA"])
+def test_sixteen_bits_a_channel_keep_their_high_byte(colour, channels):
+    # Pillow cannot write such a file: header, one row without a filter, end.
+    samples = [0x1234, 0x8000, 0xFFFF, 0xFFFF][:channels]
+    row = b"\0" + struct.pack(f">{channels}H", *samples)
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 16, colour, 0, 0, 0)), (b"IDAT", zlib.compress(row))]
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in [*parts, (b"IEND", b"")]
+    )
+    assert decode_picture(data).tolist() == [[[0x12, 0x80, 0xFF]]]
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP"])
+def test_an_animated_gif_or_webp_gives_its_first_frame(kind):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in [(255, 0, 0), (0, 255, 0)]]
+    data = encode(frames[0], kind, save_all=True, append_images=frames[1:], duration=40)
+    assert np.abs(decode_picture(data).astype(int) - (255, 0, 0)).max() <= 3
+
+
+def test_pillow_warnings_neither_lose_a_picture_nor_reach_the_user(picture, png, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)  # 8 x 8 is over it, and below twice as much
+    np.testing.assert_array_equal(decode_picture(png(picture(0))), picture(0))
+
+
 def test_exif_orientation_is_applied():
     image = Image.new("RGB", (2, 1), (0, 0, 0))
     image.putpixel((1, 0), (255, 255, 255))
