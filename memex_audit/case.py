@@ -140,6 +140,7 @@ class Memex:
         return {
             "provenance": record_to_dict(bench.provenance()),
             "calibration": record_to_dict(bench.calibration),
+            "protocol": record_to_dict(bench.protocol),
             "set_aside": [record_to_dict(entry) for entry in self.prompts.set_aside],
             "notes": list(bench.notes),
         }

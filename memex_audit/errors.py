@@ -30,5 +30,13 @@ class StoreError(MemexAuditError):
     """The store of generations cannot be read or written."""
 
 
+class StoreUnwritable(StoreError):  # noqa: N818 - says what the store is
+    """Nothing can be written into the store: the disk is full, or it is read-only."""
+
+
 class CalibrationError(MemexAuditError):
     """A calibration cannot be made, or does not belong to this model."""
+
+
+class ReportError(MemexAuditError):
+    """A result that was written down cannot be read, or does not hold what is asked of it."""

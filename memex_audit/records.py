@@ -262,11 +262,12 @@ class Provenance:
 class AuditResult:
     """Everything a report may show; made once at the end of a run.
 
-    `rate`, `calibration` and `provenance` are None where no case came far enough to know them.
+    `rate`, `protocol`, `calibration` and `provenance` are None where no case came far enough to know them.
     """
 
     verdict: RunVerdict
     rate: Rate | None
+    protocol: Protocol | None
     calibration: Calibration | None
     findings: tuple[Finding, ...]
     set_aside: tuple[SetAside, ...]

@@ -8,6 +8,7 @@ from memex_audit.records import (
     Calibration,
     ControlResult,
     Finding,
+    Protocol,
     Provenance,
     Rate,
     SetAside,
@@ -64,12 +65,14 @@ class RunRecord:
         set_aside = [record_from_dict(SetAside, entry) for entry in self._context.get("set_aside", ())]
         provenance = self._context.get("provenance")
         calibration = self._context.get("calibration")
+        protocol = self._context.get("protocol")
         findings = sorted(
             self._findings.values(), key=lambda finding: (-finding.duplication_count, finding.prompt_id)
         )
         self.result = AuditResult(
             verdict=verdict,
             rate=self._rate,
+            protocol=record_from_dict(Protocol, protocol) if protocol else None,
             calibration=record_from_dict(Calibration, calibration) if calibration else None,
             findings=tuple(findings),
             set_aside=tuple(set_aside),

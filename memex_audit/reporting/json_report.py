@@ -1,10 +1,8 @@
-"""Result -> JSON, in the shape of memex-report.schema.json."""
+"""Result <-> JSON, in the shape of memex-report.schema.json: what every other output can be made of again."""
 
 import dataclasses
 import json
 import math
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from enum import Enum
@@ -12,8 +10,10 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from memex_audit.errors import ReportError
 from memex_audit.records import AuditResult, Finding
 from memex_audit.reporting.redaction import kind_of_reason, redact_match, redact_set_aside
+from memex_audit.reporting.whole_file import write_whole
 
 SCHEMA = 1
 SCHEMA_FILE = Path(__file__).with_name("memex-report.schema.json")
@@ -51,6 +51,7 @@ def result_to_json(result: AuditResult, *, redact: bool = False) -> dict[str, An
         "schema": SCHEMA,
         "verdict": result.verdict.value,
         "rate": _or_null(result.rate),
+        "protocol": _or_null(result.protocol),
         "calibration": _or_null(result.calibration),
         "findings": [_finding_to_json(finding, redact=redact) for finding in result.findings],
         "set_aside": _set_aside_to_json(result, redact=redact),
@@ -60,20 +61,55 @@ def result_to_json(result: AuditResult, *, redact: bool = False) -> dict[str, An
     }
 
 
-def write_json(path: Path, result: AuditResult, *, redact: bool = False) -> None:
-    """Write the result to a file that is there whole or not at all."""
+def result_to_bytes(result: AuditResult, *, redact: bool = False) -> bytes:
+    """Return the JSON file of a result: what `write_json` writes, and what a report's SHA-256 is of."""
     data = result_to_json(result, redact=redact)
     text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # A lone surrogate in a caption (a file name that is no UTF-8) must not lose the report.
+    return text.encode("utf-8", "backslashreplace")
+
+
+def write_json(path: Path, result: AuditResult, *, redact: bool = False) -> None:
+    """Write the result to a file that is there whole or not at all."""
+    write_whole(path, result_to_bytes(result, redact=redact))
+
+
+def read_result(path: Path) -> AuditResult:
+    """Read a result that `write_json` wrote.
+
+    What the file leaves out stays out: seeds are empty, and a redacted prompt is an empty text.
+
+    Raises:
+        ReportError: it cannot be read, is no such file, or is of another version of it.
+    """
     try:
-        # A lone surrogate in a caption (a file name that is no UTF-8) must not lose the report.
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ReportError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise ReportError(f"{path} must be JSON written by --memex-json, got {error}.") from error
+    version = data.get("schema") if isinstance(data, dict) else None
+    if version != SCHEMA:
+        raise ReportError(
+            f"{path} must be a result of schema {SCHEMA}, got schema={version}; "
+            "audit again with this version of memex-audit."
+        )
+    try:
+        return _result_from_json(data)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ReportError(
+            f"{path} must hold a whole result, got {type(error).__name__}: {error}; audit again."
+        ) from error
+
+
+def _result_from_json(data: dict[str, Any]) -> AuditResult:
+    entries = {name: value for name, value in data.items() if name != "schema"}
+    entries["findings"] = [
+        {**entry, "prompt": entry["prompt"] or "", "clique_seeds": [], "replica_seeds": []}
+        for entry in entries["findings"]
+    ]
+    entries["set_aside"] = entries["set_aside"]["entries"]
+    return record_from_dict(AuditResult, entries)
 
 
 _SHOWN = (
@@ -130,18 +166,29 @@ def _plain_scalar(value: object) -> object:
 
 
 def _typed(hint: Any, value: Any) -> Any:
-    if value is None or hint is object:
-        return value
     options = [option for option in get_args(hint) if option is not NoneType]
+    if hint is object or (value is None and NoneType in get_args(hint)):
+        return value
     if get_origin(hint) is tuple:
-        return tuple(_typed(options[0], entry) for entry in value)
+        return tuple(_typed(options[0], entry) for entry in _checked(list, value))
     if get_origin(hint) is dict:
-        return dict(value)
-    if NoneType in get_args(hint):
-        return _typed(options[0], value)
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return record_from_dict(hint, value)
-    return hint(value)
+        return dict(_checked(dict, value))
+    return _typed(options[0], value) if options else _typed_scalar(hint, value)
+
+
+def _typed_scalar(hint: type, value: Any) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return record_from_dict(hint, _checked(dict, value))
+    return hint(value) if issubclass(hint, Enum) else _checked(hint, value)
+
+
+def _checked(kind: type, value: Any) -> Any:
+    """Return a value of a plain type; JSON writes 1.0 as it likes, and True is no number."""
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise TypeError(f"{kind.__name__} expected, got {value!r}")
+    return value
 
 
 def _finite(value: object) -> object:

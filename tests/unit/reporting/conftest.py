@@ -9,6 +9,7 @@ from memex_audit.records import (
     Finding,
     Match,
     MatchKind,
+    Protocol,
     Provenance,
     Rate,
     RunVerdict,
@@ -81,9 +82,11 @@ CALIBRATION = Calibration(
     flagged=0,
     upper=0.00994,
 )
+PROTOCOL = Protocol(name="default", looks=(4, 16), clique_size=4, edge_delta=0.12, match_delta=0.15)
 RESULT = AuditResult(
     verdict=RunVerdict.FAIL,
     rate=RATE,
+    protocol=PROTOCOL,
     calibration=CALIBRATION,
     findings=(FINDING,),
     set_aside=(SetAside(what=EXAMPLE, reason=f"empty caption of {EXAMPLE}"),),

@@ -1,6 +1,8 @@
 import json
 import math
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memex_audit.errors import ReportError
 from memex_audit.records import (
     AuditResult,
     Calibration,
@@ -15,6 +18,7 @@ from memex_audit.records import (
     Finding,
     Match,
     MatchKind,
+    Protocol,
     Provenance,
     Rate,
     RunVerdict,
@@ -23,8 +27,10 @@ from memex_audit.records import (
 )
 from memex_audit.reporting.json_report import (
     SCHEMA_FILE,
+    read_result,
     record_from_dict,
     record_to_dict,
+    result_to_bytes,
     result_to_json,
     write_json,
 )
@@ -57,6 +63,10 @@ calibrations = st.builds(
     match_delta=shares, clique_size=counts, protocol=texts, negatives=counts, flagged=counts, upper=shares,
     model_fingerprint=st.none() | texts, settings_digest=st.none() | texts,
 )  # fmt: skip
+protocols = st.builds(
+    Protocol, name=texts, looks=st.lists(counts, min_size=1, max_size=3).map(tuple), clique_size=counts,
+    edge_delta=shares, match_delta=shares,
+)  # fmt: skip
 provenances = st.builds(
     Provenance, memex_version=texts, started=texts, model=texts, model_fingerprint=texts,
     settings=st.dictionaries(texts, st.none() | texts | counts | st.floats() | st.tuples(counts, counts)),
@@ -66,6 +76,7 @@ provenances = st.builds(
 )  # fmt: skip
 results = st.builds(
     AuditResult, verdict=st.sampled_from(RunVerdict), rate=st.none() | rates,
+    protocol=st.none() | protocols,
     calibration=st.none() | calibrations, findings=st.lists(findings, max_size=3).map(tuple),
     set_aside=st.lists(st.builds(SetAside, what=texts, reason=texts), max_size=3).map(tuple),
     controls=st.lists(
@@ -189,3 +200,80 @@ def test_an_infinite_setting_and_a_lone_surrogate_do_not_lose_the_report(tmp_pat
     data = json.loads(path.read_text(encoding="utf-8"))
     assert data["provenance"]["settings"] == {"guidance": "inf"}
     assert data["findings"][0]["prompt"] == "a\udcff"
+
+
+def written(tmp_path, result, redact=False):
+    write_json(tmp_path / "result.json", result, redact=redact)
+    return tmp_path / "result.json"
+
+
+def test_a_written_result_is_read_again_but_for_its_seeds(tmp_path, result):
+    bare = replace(result.findings[0], clique_seeds=(), replica_seeds=())
+    settings = {**result.provenance.settings, "size": [64, 64]}
+    expected = replace(result, findings=(bare,), provenance=replace(result.provenance, settings=settings))
+    assert read_result(written(tmp_path, result)) == expected
+
+
+def test_a_redacted_result_is_read_with_empty_prompts(tmp_path, result):
+    (read,) = read_result(written(tmp_path, result, redact=True)).findings
+    assert read.prompt == ""
+    assert read.match.example_id == "d1d7af573f9d"
+
+
+@unhurried
+@given(results)
+def test_every_written_result_is_read_and_written_the_same(result):
+    data = result_to_bytes(result)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "result.json")
+        path.write_bytes(data)
+        assert result_to_bytes(read_result(path)) == data
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"must be JSON written by --memex-json"),
+        ('{"schema": 1', r"must be JSON written by --memex-json"),
+        ("[]", "must be a result of schema 1, got schema=None"),
+        ('{"schema": 2}', "must be a result of schema 1, got schema=2; audit again"),
+        ('{"schema": 1}', "must hold a whole result, got KeyError: 'findings'"),
+    ],
+)
+def test_what_is_no_result_is_refused_in_one_line(tmp_path, text, message):
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(ReportError, match=message):
+        read_result(tmp_path / "result.json")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"rate": {"upper": "0.01"}}, "float expected, got '0.01'"),
+        ({"rate": {"groups": True}}, "int expected, got True"),
+        ({"rate": {"surprise": 1}}, "surprise"),
+        ({"provenance": {"versions": []}}, "dict expected"),
+        ({"protocol": {"looks": "4"}}, "list expected"),
+        ({"calibration": {"reference": 3}}, "str expected"),
+    ],
+)
+def test_a_result_with_a_value_of_another_kind_is_refused(tmp_path, result, changed, message):
+    data = result_to_json(result)
+    for name, values in changed.items():
+        data[name] |= values
+    (tmp_path / "result.json").write_text(json.dumps(data))
+    with pytest.raises(ReportError, match=message):
+        read_result(tmp_path / "result.json")
+
+
+def test_an_unknown_verdict_is_refused(tmp_path, result):
+    data = result_to_json(result)
+    data["findings"][0]["verdict"] = "fine"
+    (tmp_path / "result.json").write_text(json.dumps(data))
+    with pytest.raises(ReportError, match="'fine' is not a valid Verdict"):
+        read_result(tmp_path / "result.json")
+
+
+def test_a_result_that_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(ReportError, match=r"result\.json cannot be read: No such file or directory\.$"):
+        read_result(tmp_path / "result.json")
