@@ -22,6 +22,10 @@ class ModelError(MemexAuditError):
     """A model cannot be loaded, or gives something that is no picture."""
 
 
+class GeneratorError(ModelError):
+    """A generator answers otherwise than it must, and would again."""
+
+
 class EmbedderError(MemexAuditError):
     """An embedder cannot be loaded."""
 

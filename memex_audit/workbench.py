@@ -95,9 +95,12 @@ class Workbench:
         """The generator that draws.
 
         Raises:
+            GeneratorError: it lacks something that a generator must offer.
             ConfigurationError: it may be used by one process at a time, and there are more than devices.
         """
-        generator = self.load_generator()
+        from memex_audit.generation.guards import check_generator
+
+        generator = check_generator(self.load_generator())
         if self._worker.count > 1 and not generator.shareable:
             from memex_audit.generation.devices import device_of_worker
 
@@ -281,9 +284,10 @@ class Workbench:
 
     def calibration_places(self) -> tuple[Path, ...]:
         """Where a calibration of this model is looked for; the last is where one is written."""
-        own = (
-            self.store_folder / "calibrations" / f"{self.generator.fingerprint[:32]}-{self.settings_key}.json"
-        )
+        from memex_audit.generation.fingerprints import model_key
+
+        name = f"{model_key(self.generator.fingerprint)}-{self.settings_key}.json"
+        own = self.store_folder / "calibrations" / name
         return (self.model_folder / CALIBRATION_FILE, own) if self._draws_from_folder else (own,)
 
     @property

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
 
-from memex_audit.errors import ModelError
+from memex_audit.errors import MemexAuditError, ModelError
+from memex_audit.generation.guards import check_answers
 from memex_audit.generation.store import UnitStore
 from memex_audit.protocols import Generator
 from memex_audit.records import Generation, GenerationRequest
@@ -26,6 +27,10 @@ def fill(
     written as soon as its last picture is there, and what is there of it if the drawing breaks off, so an
     interruption loses at most one batch. `generator` is called only if anything is missing; `progress`
     hears the number of pictures just drawn.
+
+    Raises:
+        ModelError: the generator broke off, or does not answer as it must; what it drew before is kept.
+        StoreError: the store cannot be written.
     """
     prompts = list(dict.fromkeys(prompts))
     if not any(store.missing(prompt, n) for prompt in prompts):
@@ -49,15 +54,33 @@ def fill(
 def _draw(
     generator: Generator, requests: Sequence[GenerationRequest], batch_size: int, progress: Progress
 ) -> Iterator[Generation]:
+    name = type(generator).__name__
     for requested in _batches(requests, batch_size):
-        answered = list(generator.generate(requested))
-        if [answer.request for answer in answered] != list(requested):
+        given, error = _answers(generator, requested)
+        progress(len(given))
+        yield from check_answers(name, requested, given, whole=error is None)
+        if isinstance(error, MemexAuditError):
+            raise error
+        if error is not None:
+            said = (str(error).strip().splitlines() or [""])[0][:300]
             raise ModelError(
-                f"a generator must answer every request in order, got {len(answered)} answers "
-                f"to {len(requested)} requests."
-            )
-        progress(len(answered))
-        yield from answered
+                f"the generator {name} must draw what it is asked for, got {type(error).__name__}: {said} "
+                f"after {len(given)} of {len(requested)} pictures of a batch; mend it and run again: what "
+                "was drawn before is kept."
+            ) from error
+
+
+def _answers(
+    generator: Generator, requested: Sequence[GenerationRequest]
+) -> tuple[list[Generation], Exception | None]:
+    """Return what a generator answers, and the error that it broke off with."""
+    given: list[Generation] = []
+    try:
+        for answer in generator.generate(requested):
+            given.append(answer)  # noqa: PERF402 - what came before an error is kept
+    except Exception as error:  # noqa: BLE001 - a user's generator raises what it likes
+        return given, error
+    return given, None
 
 
 def _batches(requests: Sequence[GenerationRequest], size: int) -> Iterator[tuple[GenerationRequest, ...]]:

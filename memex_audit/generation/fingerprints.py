@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 
 from memex_audit.errors import ModelError
@@ -34,6 +35,20 @@ def model_fingerprint(folder: Path, cache: Path | None = None) -> str:
         total.update(f"{path.relative_to(folder).as_posix()}\0{_digest(path, remembered)}\n".encode())
     _write_cache(cache, remembered)
     return total.hexdigest()
+
+
+def model_key(fingerprint: str) -> str:
+    """Return what files and folders of a model are named by: 32 hex digits.
+
+    The first half of a SHA-256. A user's generator may identify its weights by any other text, two of which
+    may begin alike or be no name for a file: of those the digest is taken.
+
+    >>> model_key("0123456789abcdef" * 4)
+    '0123456789abcdef0123456789abcdef'
+    """
+    if re.fullmatch(r"[0-9a-f]{64}", fingerprint):
+        return fingerprint[:32]
+    return hashlib.sha256(fingerprint.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def settings_digest(settings: object) -> str:

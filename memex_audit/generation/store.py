@@ -23,7 +23,8 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
-from memex_audit.errors import StoreError
+from memex_audit.errors import StoreError, StoreUnwritable
+from memex_audit.generation.fingerprints import model_key
 from memex_audit.generation.seeds import image_seed
 from memex_audit.records import Generation, GenerationRequest
 
@@ -75,7 +76,7 @@ class UnitStore:
     def __init__(
         self, root: Path, *, fingerprint: str, digest: str, root_seed: int, summarize: Summary
     ) -> None:
-        self._units = open_store_folder(root) / "units" / fingerprint[:32] / digest
+        self._units = open_store_folder(root) / "units" / model_key(fingerprint) / digest
         self._locks = root / "locks"
         self._root_seed = root_seed
         self._summarize = summarize
@@ -139,8 +140,8 @@ class UnitStore:
         finally:
             lock.release()
 
-    def _cannot_write(self, error: OSError) -> StoreError:
-        return StoreError(
+    def _cannot_write(self, error: OSError) -> StoreUnwritable:
+        return StoreUnwritable(
             f"the store {self._units} cannot be written ({_reason(error)}); free space or name "
             "another with --memex-store. What was generated before is kept."
         )

@@ -2,11 +2,13 @@
 
 import multiprocessing
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from memex_audit.errors import ModelError
+from memex_audit.errors import ConfigurationError, GeneratorError, ModelError
 from memex_audit.generation.filling import fill
 from memex_audit.generation.store import UnitStore
 from memex_audit.records import Generation
@@ -105,9 +107,32 @@ def test_an_interruption_keeps_every_finished_batch(store, batch_size):
 
 
 def test_a_long_look_broken_off_loses_at_most_one_batch(store):
-    with pytest.raises(MemoryError):
-        fill(store, lambda: Counting(stop=9, error=MemoryError), ["one"], 500, batch_size=8)
+    with pytest.raises(
+        ModelError,
+        match=r"the generator Counting must draw what it is asked for, got MemoryError: no room after 0 of 8",
+    ) as raised:
+        fill(store, lambda: Counting(stop=9, error=MemoryError("no room")), ["one"], 500, batch_size=8)
+    assert isinstance(raised.value.__cause__, MemoryError)
     assert store.missing("one", 500) == list(range(72, 500))
+
+
+def test_what_a_generator_drew_of_a_batch_before_it_broke_off_is_kept(store):
+    class Breaking:
+        def generate(self, requests):
+            for request in requests[:5]:
+                yield answer(request)
+            raise RuntimeError("CUDA out of memory\nTried to allocate")
+
+    with pytest.raises(ModelError, match=r"got RuntimeError: CUDA out of memory after 5 of 8 pictures of a"):
+        fill(store, Breaking, ["one", "two", "three"], 4, batch_size=8)
+    assert [store.missing(prompt, 4) for prompt in PROMPTS] == [[], [1, 2, 3], [0, 1, 2, 3]]
+
+
+def test_an_error_of_this_package_stays_what_it_is(store):
+    error = ConfigurationError("`size` must be a multiple of 8")
+    with pytest.raises(ConfigurationError) as raised:
+        fill(store, lambda: Counting(stop=0, error=error), ["one"], 4, batch_size=8)
+    assert raised.value is error
 
 
 class Wrong:
@@ -120,15 +145,75 @@ class Wrong:
 
 @pytest.mark.parametrize(
     ("spoil", "n"),
-    [(lambda a: a[::-1], 4), (lambda a: a[:3], 3), (lambda a: [*a, a[0]], 5), (lambda a: [], 0)],
-    ids=["another order", "too few", "too many", "none"],
+    [(lambda a: a[:3], 3), (lambda a: [*a, a[0]], 5), (lambda a: [], 0)],
+    ids=["too few", "too many", "none"],
 )
 def test_a_generator_that_does_not_answer_each_request_is_refused(store, spoil, n):
     with pytest.raises(
-        ModelError, match=rf"must answer every request in order, got {n} answers to 4 requests"
+        GeneratorError, match=rf"Wrong must answer every request in order, got {n} answers to 4 requests"
     ):
         fill(store, lambda: Wrong(spoil), ["one", "two"], 2, batch_size=4)
     assert store.missing("one", 2) == [0, 1]
+
+
+def test_answers_in_another_order_are_refused(store):
+    with pytest.raises(GeneratorError, match=r"got another request back for request 1 of 4; yield each"):
+        fill(store, lambda: Wrong(lambda a: a[::-1]), ["one", "two"], 2, batch_size=4)
+    assert store.missing("one", 2) == [0, 1]
+
+
+@pytest.mark.parametrize(("given", "got"), [((None,), "NoneType"), ((np.zeros((8, 8, 3)),), "ndarray")])
+def test_what_is_no_generation_is_refused(store, given, got):
+    with pytest.raises(GeneratorError, match=rf"Wrong must yield Generations, got {got} for request 1 of 1"):
+        fill(store, lambda: Wrong(lambda _: given), ["one"], 1, batch_size=4)
+
+
+def test_a_generator_that_gives_nothing_to_iterate_over_is_named(store):
+    class Silent:
+        def generate(self, requests):
+            return None
+
+    with pytest.raises(
+        ModelError, match=r"Silent must draw .*, got TypeError: 'NoneType' object is not iter"
+    ):
+        fill(store, Silent, ["one"], 1, batch_size=4)
+
+
+WRONG_PIXELS = {
+    "grey": (lambda p: p[..., 0], r"uint8 of shape \(8, 8\)"),
+    "with alpha": (lambda p: np.dstack([p, p[..., :1]]), r"uint8 of shape \(8, 8, 4\)"),
+    "channels first": (lambda p: p.transpose(2, 0, 1), r"uint8 of shape \(3, 8, 8\)"),
+    "floats": (lambda p: p / 255, r"float64 of shape \(8, 8, 3\)"),
+    "large integers": (lambda p: p.astype(np.int64), r"int64 of shape \(8, 8, 3\)"),
+    "too small": (lambda p: p[:3], r"uint8 of shape \(3, 8, 3\)"),
+    "nothing": (lambda p: p[:0], r"uint8 of shape \(0, 8, 3\)"),
+    "a list": (lambda p: p.tolist(), "a list"),
+    "an image": (Image.fromarray, "a Image"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "got"), WRONG_PIXELS.values(), ids=WRONG_PIXELS)
+def test_wrongly_shaped_pixels_are_refused_and_the_pictures_before_them_kept(store, spoil, got):
+    def spoil_the_third(answers):
+        return [replace(a, pixels=spoil(a.pixels)) if i == 2 else a for i, a in enumerate(answers)]
+
+    with pytest.raises(
+        GeneratorError, match=rf"the generator Wrong must give pixels as a uint8 array of .*, got {got}; conv"
+    ):
+        fill(store, lambda: Wrong(spoil_the_third), ["one", "two"], 2, batch_size=4)
+    assert (store.missing("one", 2), store.missing("two", 2)) == ([], [0, 1])
+
+
+def test_a_blank_picture_of_any_generator_is_kept_as_set_aside(store):
+    fill(
+        store, lambda: Wrong(lambda a: [replace(x, pixels=x.pixels * 0) for x in a]), ["one"], 2, batch_size=4
+    )
+    assert [(g.pixels, g.reason) for g in store.read("one", 2)] == [(None, "blank")] * 2
+
+
+def test_a_picture_without_pixels_and_reason_is_given_one(store):
+    fill(store, lambda: Wrong(lambda a: [replace(x, pixels=None) for x in a]), ["one"], 1, batch_size=4)
+    assert [g.reason for g in store.read("one", 1)] == ["no pixels"]
 
 
 class Slow:

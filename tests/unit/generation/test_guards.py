@@ -1,9 +1,12 @@
 """What is no picture is set aside before it can look like a replica."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from memex_audit.generation.guards import flat_reason, to_bytes
+from memex_audit.errors import GeneratorError
+from memex_audit.generation.guards import check_generator, flat_reason, to_bytes
 
 
 def noise(shape=(8, 8, 3)):
@@ -53,3 +56,43 @@ def test_levels_are_rounded_to_the_nearest_and_clipped():
     assert image.dtype == np.uint8
     assert image[0, 0].tolist() == [128, 255, 0]  # 127.5 rounds to the even 128
     assert image[0, 1].tolist() == [0, 255, 1]
+
+
+def generator(**changes):
+    offered = {
+        "fingerprint": "my model", "settings": {"steps": 4}, "seeded": True, "shareable": True,
+        "evaluations_per_image": 4, "generate": iter,
+    }  # fmt: skip
+    return SimpleNamespace(
+        **{name: value for name, value in (offered | changes).items() if value is not None}
+    )
+
+
+def test_an_object_that_offers_what_a_generator_must_is_one():
+    whole = generator()
+    assert check_generator(whole) is whole
+
+
+def test_what_a_generator_lacks_is_named():
+    with pytest.raises(
+        GeneratorError, match=r"got SimpleNamespace without settings, generate; see memex_audit"
+    ):
+        check_generator(generator(settings=None, generate=None))
+
+
+@pytest.mark.parametrize("fingerprint", ["", 7])
+def test_a_fingerprint_that_identifies_nothing_is_refused(fingerprint):
+    with pytest.raises(
+        GeneratorError, match=rf"must be a text that .*, got {fingerprint!r} of SimpleNamespace"
+    ):
+        check_generator(generator(fingerprint=fingerprint))
+
+
+@pytest.mark.parametrize(
+    ("settings", "got"), [({"x": object()}, "not JSON serializable"), (3, "not iterable")]
+)
+def test_settings_that_cannot_be_digested_are_refused(settings, got):
+    with pytest.raises(
+        GeneratorError, match=rf"settings must be a mapping .*SimpleNamespace: .*{got}; write"
+    ):
+        check_generator(generator(settings=settings))

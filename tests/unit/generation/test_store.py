@@ -109,6 +109,18 @@ def test_prompts_models_and_settings_do_not_share_pictures(store, tmp_path):
         assert other.missing(PROMPT, 1) == [0]
 
 
+@pytest.mark.parametrize("fingerprint", ["", "../../escaped", "my/model", "x" * 300, "a\0b"])
+def test_a_fingerprint_of_any_text_names_a_folder_of_its_own(tmp_path, fingerprint):
+    def opened(text):
+        return UnitStore(tmp_path / "s", fingerprint=text, digest="d" * 16, root_seed=0, summarize=summarize)
+
+    write(opened(fingerprint), [0])
+    assert opened(fingerprint).missing(PROMPT, 1) == []
+    assert opened(fingerprint + "b").missing(PROMPT, 1) == [0]
+    (folder,) = (tmp_path / "s" / "units").iterdir()
+    assert re.fullmatch("[0-9a-f]{32}", folder.name)
+
+
 def test_composed_and_decomposed_accents_share_their_pictures(store):
     write(store, [0], "caf\u00e9")
     assert store.missing("cafe\u0301", 1) == []
