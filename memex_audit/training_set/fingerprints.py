@@ -9,12 +9,15 @@ import hashlib
 import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from io import BufferedReader
 
 UNREADABLE = "unreadable"
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> "BufferedReader":
     """Open a file for reading; what is no regular file (a pipe would be waited for without end) is refused.
 
     Raises:
