@@ -34,6 +34,10 @@ class StoreError(MemexAuditError):
     """The store of generations cannot be read or written."""
 
 
+class UnitDamaged(StoreError):  # noqa: N818 - says what the unit is
+    """A file of generations is not what was written: cut short, altered, or of other pictures."""
+
+
 class StoreUnwritable(StoreError):  # noqa: N818 - says what the store is
     """Nothing can be written into the store: the disk is full, or it is read-only."""
 

@@ -3,6 +3,8 @@
 Importing this loads nothing heavy: a project that does not audit pays for a few options.
 """
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,7 +29,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("memex", "memorization audit of an image-generating model")
     for option in OPTIONS:
         group.addoption(option.flag, default=None, metavar=option.metavar, help=option.help)
-        parser.addini(f"memex_{option.name}", f"{option.flag} as an ini option", default=None)
+        # Typed, since [tool.pytest] takes a number for a number only.
+        said = f"{option.flag} as an ini option"
+        parser.addini(f"memex_{option.name}", said, type=option.ini_type, default=None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,14 +42,18 @@ def pytest_configure(config: pytest.Config) -> None:
         settings = read_settings(given)
     except ConfigurationError as error:
         raise pytest.UsageError(str(error)) from error
-    session = AuditSession(config, settings)
+    summary_file = os.environ.get("GITHUB_STEP_SUMMARY")
+    session = AuditSession(config, settings, Path(summary_file) if summary_file else None)
     config.stash[SESSION] = session
     config.pluginmanager.register(session, "memex_session")
 
 
 def _given(config: pytest.Config, name: str) -> str | None:
     value = config.getoption(f"memex_{name}")
-    value = config.getini(f"memex_{name}") if value is None else value
+    try:
+        value = config.getini(f"memex_{name}") if value is None else value
+    except (TypeError, ValueError) as error:  # pytest 9.2 makes a usage error of it itself
+        raise pytest.UsageError(str(error)) from error
     return None if value is None else str(value)
 
 
@@ -61,6 +69,12 @@ def memex(request: pytest.FixtureRequest) -> "Memex":
     from memex_audit.case import Memex
 
     return Memex(request.config.stash[SESSION], request)
+
+
+@pytest.fixture(scope="session")
+def memex_device(pytestconfig: pytest.Config) -> str:
+    """The device of this process, "cpu", "mps" or "cuda:N": with pytest-xdist each worker has its own."""
+    return pytestconfig.stash[SESSION].bench.device
 
 
 @pytest.fixture(scope="session")

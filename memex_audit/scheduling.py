@@ -21,6 +21,31 @@ class WorkUnitScheduling(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         return self._unit_of.get(prompt_of_case(nodeid) or "", nodeid)
 
+    def schedule(self) -> None:
+        """Hand out work to every worker, and to one that replaces another: two units each.
+
+        A worker holds its last case back until it hears of a next one. pytest-xdist 3.8 gives a
+        replacement one unit only, and where that is a single case it waits for ever.
+        """
+        super().schedule()
+        for node in list(self.nodes):
+            self._reschedule(node)
+
+    def remove_node(self, node: Any) -> str | None:
+        """Queue again what a crashed worker left undone, and return the case that it crashed in.
+
+        pytest-xdist 3.8 also queues units that were done, of which a worker then waits for a first case,
+        and runs the case again that crashed.
+        """
+        units = [unit for unit in self.assigned_work.pop(node).items() if not all(unit[1].values())]
+        crashed = next((case for _, cases in units for case, done in cases.items() if not done), None)
+        if crashed is not None:
+            units[0][1][crashed] = True
+        self.workqueue.update((name, cases) for name, cases in units if not all(cases.values()))
+        for other in list(self.assigned_work):
+            self._reschedule(other)
+        return crashed
+
 
 class AuditScheduling:
     """Schedules by work unit where there are audit cases, and as pytest-xdist does where there are none.

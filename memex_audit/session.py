@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from memex_audit.config import PRESETS, Settings, check_marker
-from memex_audit.errors import MemexAuditError
+from memex_audit.errors import GeneratorError, MemexAuditError, StoreUnwritable
 from memex_audit.records import AuditPrompt, PromptSet
 from memex_audit.work_units import ALONE, LARGEST_UNIT, Worker, plan_work_units
 
 if TYPE_CHECKING:
     from memex_audit.audit import Audit
+    from memex_audit.failures import FailureFolding
+    from memex_audit.run_outputs import RunOutputs
     from memex_audit.run_record import RunRecord
     from memex_audit.workbench import Workbench
 
@@ -36,16 +38,17 @@ def is_audit_case(item: pytest.Item) -> bool:
 class AuditSession:
     """Follows one pytest session, on the controller and on every xdist worker."""
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings, summary_file: Path | None = None) -> None:
         self.config = config
         self.settings = settings
+        self._summary_file = summary_file
         self._nodeids: tuple[str, ...] = ()
         self._audits_prompts = False
         self._slots: dict[Any, int] = {}
+        self._ended_by: str | None = None
         self.context_sent = False
         self._n_selected = 0
         self._n_deselected = 0
-        self._written: list[str] = []
 
     # -- parts, made when first asked for
 
@@ -93,6 +96,20 @@ class AuditSession:
 
         return RunRecord()
 
+    @cached_property
+    def _folding(self) -> "FailureFolding":
+        """What shortens failures that are alike, for the terminal."""
+        from memex_audit.failures import FailureFolding
+
+        return FailureFolding(self.config)
+
+    @cached_property
+    def _outputs(self) -> "RunOutputs":
+        """Where the run's result goes."""
+        from memex_audit.run_outputs import RunOutputs
+
+        return RunOutputs(self.config, self.settings, self._summary_file)
+
     def prompt(self, prompt_id: str) -> AuditPrompt:
         """Return the audit prompt of that id."""
         return self._prompts_by_id[prompt_id]
@@ -135,7 +152,7 @@ class AuditSession:
         """Count what was left out: such a run is incomplete."""
         self._n_deselected += sum(map(is_audit_case, items))
 
-    @pytest.hookimpl
+    @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note which cases are left after deselection: batches are planned over these."""
         cases = [item for item in session.items if is_audit_case(item)]
@@ -148,9 +165,9 @@ class AuditSession:
         """Say what is audited, where anything is."""
         if not any(map(is_audit_case, items)):
             return []
-        from memex_audit.reporting.terminal import header_line
+        from memex_audit.reporting.terminal import header_lines
 
-        return [header_line(self.settings, self.prompts if self._audits_prompts else None)]
+        return header_lines(self.settings, self.prompts if self._audits_prompts else None)
 
     # -- pytest-xdist, on the controller
 
@@ -177,6 +194,12 @@ class AuditSession:
 
     # -- cases
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Leave out what cannot but end as the case before: a missing model is one error, not hundreds."""
+        if self._ended_by and is_audit_case(item):
+            pytest.skip(f"not run, as the audit ended with: {self._ended_by}")
+
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Iterator[None]:
         """Apply the policy for extracted and inconclusive cases."""
@@ -195,43 +218,48 @@ class AuditSession:
             from memex_audit.case import annotate
 
             annotate(report, item, call)
+            if call.excinfo and self._ends_the_audit(call.excinfo.value):
+                self._ended_by = str(call.excinfo.value)
         return report
 
-    @pytest.hookimpl
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take in what a case recorded, and how it ended."""
-        if hasattr(report, "memex_ending"):
-            self.record.take(report)
+    def _ends_the_audit(self, error: BaseException) -> bool:
+        """Whether every other case would meet this error too: nothing is laid out yet, or can be kept."""
+        if isinstance(error, StoreUnwritable | GeneratorError):
+            return True
+        return isinstance(error, MemexAuditError) and "audit" not in self.__dict__
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Iterator[None]:
+        """Take in what a case recorded, and how it ended; when others have, shorten it for the terminal."""
+        if not hasattr(report, "memex_ending"):
+            return (yield)
+        self.record.take(report)
+        done = yield
+        self._folding.fold(report)
+        return done
 
     # -- the end
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Make the result of the run and write it down."""
         if hasattr(self.config, "workeroutput"):
             self.config.workeroutput["memex"] = (self._n_selected, self._n_deselected)
             return
         if "record" not in self.__dict__:
             return
-        from memex_audit.reporting.outputs import write_outputs
-
         result = self.record.finish(self._n_selected + self._n_deselected)
-        allure = self.config.getoption("allure_report_dir", None)
-        self._written = write_outputs(result, self.settings, allure_folder=Path(allure) if allure else None)
+        if not self._outputs.write(result) and session.exitstatus == pytest.ExitCode.OK:
+            # Who gates on a file must not take a run for good that left an older one behind.
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-    @pytest.hookimpl
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the verdict and what it rests on."""
-        result = self.record.result if "record" in self.__dict__ else None
-        if result is None:
-            return
-        from memex_audit.reporting.terminal import summary_lines
-
-        terminalreporter.section("memex")
-        for line in summary_lines(result, redact=self.settings.redacts_captions):
-            terminalreporter.write_line(line)
-        for name in self._written:
-            terminalreporter.write_line(f"written: {name}")
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+        """Print the verdict and what it rests on: last, under pytest's own list of failed cases."""
+        done = yield
+        if "record" in self.__dict__ and self.record.result:
+            self._outputs.show(terminalreporter, self.record.result)
+        return done
 
 
 SESSION: "pytest.StashKey[AuditSession]" = pytest.StashKey()

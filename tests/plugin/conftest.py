@@ -17,7 +17,7 @@ from PIL import Image
 AUDITS = Path(__file__).parents[2] / "audits"
 
 CONFTEST = '''
-import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -33,13 +33,16 @@ class Copier:
     fingerprint = "f" * 64
     settings = {"kind": "copier"}
     seeded = True
-    shareable = True
+    shareable = not Path("exclusive").exists()
     evaluations_per_image = 2
 
     def generate(self, requests):
         with Path("drawn.log").open("a") as log:
             for request in requests:
                 log.write(f"{request.prompt}\\t{request.seed}\\n")
+        with Path("workers.log").open("a") as log:
+            for request in requests:
+                log.write(f"{request.prompt}\\t{os.getpid()}\\n")
         for request in requests:
             random = np.random.default_rng(request.seed)
             name = request.prompt.replace(" ", "-") + ".png"
@@ -97,7 +100,8 @@ class Project:
         """Run pytest on audits/, or on what the arguments name; with xdist in processes of its own."""
         named = [a for a in arguments if a.startswith("audits")] or ["audits"]
         others = [a for a in arguments if not a.startswith("audits")]
-        run = self.pytester.runpytest_subprocess if "-n2" in arguments else self.pytester.runpytest_inprocess
+        workers = {"-n1", "-n2"} & set(arguments)
+        run = self.pytester.runpytest_subprocess if workers else self.pytester.runpytest_inprocess
         return run(*named, "-W", "default", "--memex-model", "none", "--memex-json", "result.json", *others)
 
     @property
@@ -105,6 +109,15 @@ class Project:
         """Every picture drawn so far, as `prompt<TAB>seed`."""
         log = self.path / "drawn.log"
         return log.read_text().splitlines() if log.exists() else []
+
+    @property
+    def drawn_by(self) -> dict[str, set[str]]:
+        """The processes that drew pictures, by prompt."""
+        drawn: dict[str, set[str]] = {}
+        for line in (self.path / "workers.log").read_text().splitlines():
+            prompt, process = line.split("\t")
+            drawn.setdefault(prompt, set()).add(process)
+        return drawn
 
 
 @pytest.fixture
