@@ -17,7 +17,7 @@ from memex_audit.extraction.verdicts import (
     goes_on,
     nearest_example,
 )
-from memex_audit.generation.filling import fill
+from memex_audit.generation.filling import draw
 from memex_audit.generation.store import UnitStore
 from memex_audit.protocols import Generator
 from memex_audit.rates.blind_spot import blind_spot, blind_spot_of_outcome
@@ -142,15 +142,18 @@ class Audit:
         for n in self.protocol.looks:
             if not going_on:
                 return
-            self._draw([prompt.text for prompt in going_on], n)
-            looks = {prompt.prompt_id: self._look(prompt, n) for prompt in going_on}
+            looks = self._looks(going_on, n)
             stopped, going_on = self._split(going_on, looks, last=n == self.protocol.looks[-1])
             for prompt in stopped:
                 self._findings[prompt.prompt_id] = self._judge(prompt, looks[prompt.prompt_id])
 
-    def _draw(self, texts: Sequence[str], n: int) -> None:
+    def _looks(self, prompts: Sequence[AuditPrompt], n: int) -> dict[str, _Look]:
+        texts = [prompt.text for prompt in prompts]
         with self._progress(len(texts) * n) as advance:
-            fill(self._store, self._generator, texts, n, batch_size=self._batch_size, progress=advance)
+            drawn = draw(
+                self._store, self._generator, texts, n, batch_size=self._batch_size, progress=advance
+            )
+            return {p.prompt_id: self._look(p, pictures) for p, pictures in zip(prompts, drawn, strict=True)}
 
     def _split(
         self, prompts: Sequence[AuditPrompt], looks: dict[str, _Look], *, last: bool
@@ -170,8 +173,7 @@ class Audit:
         kept = {prompt.prompt_id for prompt in onward}
         return [prompt for prompt in prompts if prompt.prompt_id not in kept], onward
 
-    def _look(self, prompt: AuditPrompt, n: int) -> _Look:
-        drawn = self._store.read(prompt.text, n)
+    def _look(self, prompt: AuditPrompt, drawn: Sequence[Generation]) -> _Look:
         images, seeds = comparable(drawn)
         own = Nearest(distances=np.zeros((len(images), 0)), example_ids=())
         if self._matcher and len(images):

@@ -18,7 +18,7 @@ from memex_audit.extraction.calibration import (
     negatives_needed,
     smallest_pair_distance,
 )
-from memex_audit.generation.filling import fill
+from memex_audit.generation.filling import draw
 from memex_audit.rates.bounds import binomial_upper
 from memex_audit.records import AuditPrompt, Calibration, PromptSet
 from memex_audit.training_set import read_prompt_file
@@ -108,9 +108,8 @@ def _flagging_deltas(
 
 
 def _draw(bench: Workbench, texts: Sequence[str], n: int) -> list[NDArray[np.uint8]]:
-    store = bench.unit_store
-    fill(store, lambda: bench.generator, texts, n, batch_size=bench.batch_size)
-    return [comparable(store.read(text, n))[0] for text in texts]
+    drawn = draw(bench.unit_store, lambda: bench.generator, texts, n, batch_size=bench.batch_size)
+    return [comparable(pictures)[0] for pictures in drawn]
 
 
 def _distances(

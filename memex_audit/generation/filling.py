@@ -3,13 +3,16 @@
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
 
-from memex_audit.errors import MemexAuditError, ModelError
+from memex_audit.errors import MemexAuditError, ModelError, UnitDamaged
 from memex_audit.generation.guards import check_answers
 from memex_audit.generation.store import UnitStore
 from memex_audit.protocols import Generator
 from memex_audit.records import Generation, GenerationRequest
 
 Progress = Callable[[int], None]
+
+# Prompts whose locks are held at once: each is an open file, of which a process may have 256 on some systems.
+PROMPTS_AT_ONCE = 64
 
 
 def fill(
@@ -23,7 +26,7 @@ def fill(
 ) -> None:
     """Make sure that the store holds the first `n` pictures of each prompt.
 
-    Under the lock of these prompts, what is missing is drawn in batches across prompts. A prompt is
+    Under the locks of these prompts, what is missing is drawn in batches across prompts. A prompt is
     written as soon as its last picture is there, and what is there of it if the drawing breaks off, so an
     interruption loses at most one batch. `generator` is called only if anything is missing; `progress`
     hears the number of pictures just drawn.
@@ -32,9 +35,53 @@ def fill(
         ModelError: the generator broke off, or does not answer as it must; what it drew before is kept.
         StoreError: the store cannot be written.
     """
-    prompts = list(dict.fromkeys(prompts))
-    if not any(store.missing(prompt, n) for prompt in prompts):
-        return
+    prompts = [prompt for prompt in dict.fromkeys(prompts) if store.missing(prompt, n)]
+    for first in range(0, len(prompts), PROMPTS_AT_ONCE):
+        at_once = prompts[first : first + PROMPTS_AT_ONCE]
+        _fill_locked(store, generator, at_once, n, batch_size=batch_size, progress=progress)
+
+
+def draw(
+    store: UnitStore,
+    generator: Callable[[], Generator],
+    prompts: Sequence[str],
+    n: int,
+    *,
+    batch_size: int,
+    progress: Progress = lambda _: None,
+) -> Iterator[list[Generation]]:
+    """Fill the store as `fill` does, and yield the first `n` pictures of each prompt from it.
+
+    A damaged unit is discarded, and its pictures are drawn again.
+
+    Raises:
+        ModelError: as `fill`.
+        StoreError: the store cannot be written, or a unit is of another version.
+    """
+
+    def fill_with(missing: Sequence[str]) -> None:
+        fill(store, generator, missing, n, batch_size=batch_size, progress=progress)
+
+    fill_with(prompts)
+    for prompt in prompts:
+        try:
+            pictures = store.read(prompt, n)
+        except UnitDamaged:
+            store.discard_damaged(prompt)
+            fill_with([prompt])
+            pictures = store.read(prompt, n)
+        yield pictures
+
+
+def _fill_locked(
+    store: UnitStore,
+    generator: Callable[[], Generator],
+    prompts: Sequence[str],
+    n: int,
+    *,
+    batch_size: int,
+    progress: Progress,
+) -> None:
     with store.lock(prompts):
         work = [(prompt, number) for prompt in prompts for number in store.missing(prompt, n)]
         if not work:  # another worker was faster

@@ -15,6 +15,6 @@ def image_seed(root_seed: int, prompt: str, i: int) -> int:
     >>> image_seed(0, "a lighthouse", 0) == image_seed(0, "a lighthouse", 1)
     False
     """
-    text = unicodedata.normalize("NFC", prompt).encode()
+    text = unicodedata.normalize("NFC", prompt).encode("utf-8", "surrogatepass")
     digest = hashlib.sha256(b"%d\x00%b\x00%d" % (root_seed, text, i)).digest()
     return int.from_bytes(digest[:8], "big") >> 1

@@ -1,15 +1,17 @@
 """Only what is missing is drawn, once, and what was drawn is kept."""
 
 import multiprocessing
+import resource
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from memex_audit.errors import ConfigurationError, GeneratorError, ModelError
-from memex_audit.generation.filling import fill
+from memex_audit.generation.filling import PROMPTS_AT_ONCE, draw, fill
 from memex_audit.generation.store import UnitStore
 from memex_audit.records import Generation
 
@@ -20,8 +22,8 @@ def summarize(pixels):
     return np.zeros((1, 3), np.uint16)
 
 
-def open_store(root):
-    return UnitStore(root, fingerprint="f" * 64, digest="d" * 16, root_seed=0, summarize=summarize)
+def open_store(root, **options):
+    return UnitStore(root, fingerprint="f" * 64, digest="d" * 16, root_seed=0, summarize=summarize, **options)
 
 
 @pytest.fixture
@@ -135,6 +137,37 @@ def test_an_error_of_this_package_stays_what_it_is(store):
     assert raised.value is error
 
 
+@pytest.mark.parametrize("keep", [0, 100, -1])
+def test_a_damaged_unit_is_drawn_anew_and_nothing_else_is(tmp_path, keep):
+    notes = []
+    store = open_store(tmp_path / "store", note=notes.append)
+    fill(store, Counting, PROMPTS, 2, batch_size=4)
+    fill(store, Counting, PROMPTS, 4, batch_size=4)
+    whole = {prompt: store.read(prompt, 4) for prompt in PROMPTS}
+    (unit, _) = sorted(path for path in store._folder("two").glob("*.parquet"))
+    unit.write_bytes(unit.read_bytes()[:keep])
+    generator = Counting()
+    drawn = list(draw(store, lambda: generator, PROMPTS, 4, batch_size=4))
+    assert generator.requests == [store.request("two", i) for i in (0, 1)]
+    for prompt, pictures in zip(PROMPTS, drawn, strict=True):
+        assert [g.request for g in pictures] == [g.request for g in whole[prompt]]
+        for one, other in zip(pictures, whole[prompt], strict=True):
+            np.testing.assert_array_equal(one.pixels, other.pixels)
+    assert len(notes) == 1
+
+
+def test_more_prompts_than_files_may_be_open_are_filled(store):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    prompts = [f"prompt {i}" for i in range(2 * PROMPTS_AT_ONCE + 3)]
+    n_open = len(list(Path("/dev/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (n_open + PROMPTS_AT_ONCE + 20, hard))
+    try:
+        fill(store, Counting, prompts, 1, batch_size=10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert [store.missing(prompt, 1) for prompt in prompts] == [[]] * len(prompts)
+
+
 class Wrong:
     def __init__(self, spoil):
         self._spoil = spoil
@@ -230,24 +263,26 @@ class Slow:
             yield answer(request)
 
 
-def fill_slowly(root, log, barrier):
+def fill_slowly(root, log, barrier, prompts):
     store = open_store(root)
     barrier.wait(timeout=20)
-    fill(store, lambda: Slow(log), PROMPTS, 4, batch_size=3)
+    fill(store, lambda: Slow(log), prompts, 4, batch_size=3)
 
 
-def test_two_processes_filling_one_store_at_once_draw_each_picture_once(tmp_path):
+@pytest.mark.parametrize("others", [PROMPTS, ["three", "four", "two"], ["two"]], ids=["same", "some", "one"])
+def test_two_processes_filling_one_store_at_once_draw_each_picture_once(tmp_path, others):
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(2)
     arguments = (tmp_path / "store", tmp_path / "log", barrier)
-    workers = [context.Process(target=fill_slowly, args=arguments) for _ in range(2)]
+    workers = [context.Process(target=fill_slowly, args=(*arguments, p)) for p in (PROMPTS, others)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(timeout=20)
     assert [worker.exitcode for worker in workers] == [0, 0]
     store = open_store(tmp_path / "store")
-    expected = [store.request(prompt, i) for prompt in PROMPTS for i in range(4)]
+    prompts = dict.fromkeys([*PROMPTS, *others])
+    expected = [store.request(prompt, i) for prompt in prompts for i in range(4)]
     drawn = (tmp_path / "log").read_text().splitlines()
-    assert drawn == [f"{request.prompt} {request.seed}" for request in expected]
-    assert [g.request for prompt in PROMPTS for g in store.read(prompt, 4)] == expected
+    assert sorted(drawn) == sorted(f"{request.prompt} {request.seed}" for request in expected)
+    assert [g.request for prompt in prompts for g in store.read(prompt, 4)] == expected

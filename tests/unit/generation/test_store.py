@@ -2,16 +2,19 @@
 
 import re
 import stat
+import threading
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from memex_audit.errors import StoreError
+from memex_audit.errors import StoreError, StoreUnwritable, UnitDamaged
 from memex_audit.extraction.block_sums import block_sums
 from memex_audit.generation.seeds import image_seed
 from memex_audit.generation.store import UnitStore, open_store_folder
+from memex_audit.generation.unit_file import SCHEMA
 from memex_audit.records import Generation
 
 PROMPT = "a lighthouse"
@@ -22,8 +25,10 @@ def summarize(pixels):
     return block_sums(pixels[None]).sums[0]
 
 
-def open_store(root, root_seed=0):
-    return UnitStore(root, fingerprint=FINGERPRINT, digest="d" * 16, root_seed=root_seed, summarize=summarize)
+def open_store(root, root_seed=0, **options):
+    return UnitStore(
+        root, fingerprint=FINGERPRINT, digest="d" * 16, root_seed=root_seed, summarize=summarize, **options
+    )
 
 
 @pytest.fixture
@@ -196,9 +201,110 @@ def test_a_truncated_unit_is_named_with_what_to_do(store, tmp_path, keep):
     (unit,) = files(tmp_path)
     unit.write_bytes(unit.read_bytes()[:keep])
     with pytest.raises(
-        StoreError, match=rf"the unit file {re.escape(str(unit))} cannot be read .*; delete it"
+        UnitDamaged,
+        match=rf"the unit file {re.escape(str(unit))} must be as it was written, .*; delete it and run again",
     ):
         store.read(PROMPT, 2)
+
+
+def test_a_byte_that_changed_anywhere_in_a_unit_is_seen_and_never_gives_another_picture(store, tmp_path):
+    written = write(store, [0, 1])
+    (unit,) = files(tmp_path)
+    whole = unit.read_bytes()
+    damaged = 0
+    for position in range(4, len(whole), 7):
+        unit.write_bytes(whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :])
+        try:
+            read = store.read(PROMPT, 2)
+        except StoreError:
+            damaged += 1
+            continue
+        for one, other in zip(read, written, strict=True):
+            np.testing.assert_array_equal(one.pixels, other.pixels)
+    # What else changed are bytes of the footer that say nothing of a picture: Arrow's copy of the schema.
+    assert damaged > 1000
+
+
+def spoil(unit, change):
+    """Rewrite a unit with changed rows; the file itself is faultless."""
+    rows = pq.read_table(unit).to_pylist()
+    change(rows)
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), unit)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda rows: rows[1].update(pixels=rows[1]["pixels"][:200]), "picture 1: "),
+        (lambda rows: rows[1].update(pixels=b"<html>"), "picture 1: cannot identify"),
+        (lambda rows: rows[0].update(height=3), "picture 0 is of another size"),
+        (lambda rows: rows[0].update(seed=7), "its pictures are not those that its name says"),
+        (lambda rows: rows.pop(), "its pictures are not those that its name says"),
+        (lambda rows: rows.reverse(), "its pictures are not those that its name says"),
+    ],
+    ids=["half a picture", "no picture", "another size", "another seed", "a row less", "another order"],
+)
+def test_a_unit_that_holds_other_things_than_its_name_says_is_damaged(store, tmp_path, change, found):
+    write(store, [0, 1])
+    spoil(files(tmp_path)[0], change)
+    with pytest.raises(UnitDamaged, match=found):
+        store.read(PROMPT, 2)
+
+
+def test_a_unit_without_a_column_is_damaged(store, tmp_path):
+    write(store, [0])
+    (unit,) = files(tmp_path)
+    pq.write_table(pq.read_table(unit).drop_columns(["seed"]), unit)
+    with pytest.raises(UnitDamaged, match="no column seed"):
+        store.read(PROMPT, 1)
+
+
+def test_a_unit_under_another_name_is_damaged(store, tmp_path):
+    write(store, [0, 1])
+    (unit,) = files(tmp_path)
+    unit.rename(unit.with_name("000000-000003.parquet"))
+    with pytest.raises(UnitDamaged, match="its pictures are not those that its name says"):
+        store.read(PROMPT, 4)
+
+
+def test_damaged_units_are_discarded_with_a_note_and_others_kept(tmp_path):
+    notes = []
+    store = open_store(tmp_path / "store", note=notes.append)
+    write(store, [0, 1])
+    write(store, [2, 3])
+    first, second = files(tmp_path)
+    first.write_bytes(first.read_bytes()[:100])
+    store.discard_damaged(PROMPT)
+    assert store.missing(PROMPT, 4) == [0, 1]
+    assert second.exists()
+    assert notes == [
+        "a unit file was damaged and its pictures drawn anew: "
+        + first.relative_to(tmp_path / "store").as_posix()
+    ]
+
+
+def test_a_unit_that_another_process_discarded_is_damaged(store, tmp_path, monkeypatch):
+    write(store, [0])
+    (unit,) = files(tmp_path)
+    listed = store._unit_files(PROMPT)
+    unit.unlink()
+    monkeypatch.setattr(store, "_unit_files", lambda prompt: listed)
+    with pytest.raises(UnitDamaged, match="another process discarded it"):
+        store.read(PROMPT, 1)
+
+
+def test_a_unit_that_may_not_be_read_is_not_taken_for_a_damaged_one(store, tmp_path, monkeypatch):
+    write(store, [0])
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(
+        StoreError, match=r"must be readable, got Permission denied; check its perm"
+    ) as raised:
+        store.read(PROMPT, 1)
+    assert not isinstance(raised.value, UnitDamaged)
 
 
 @pytest.mark.parametrize("metadata", [{"memex_unit": "0"}, None], ids=["older", "none"])
@@ -207,7 +313,9 @@ def test_a_unit_of_another_version_is_refused(store, tmp_path, metadata):
     (unit,) = files(tmp_path)
     pq.write_table(pq.read_table(unit).replace_schema_metadata(metadata), unit)
     version = re.escape(repr("0" if metadata else ""))
-    with pytest.raises(StoreError, match=rf"{re.escape(str(unit))} must be of version 1, got {version}"):
+    with pytest.raises(
+        StoreError, match=rf"{re.escape(str(unit))} must be of version 1, got {version}: another"
+    ):
         store.read(PROMPT, 1)
 
 
@@ -238,12 +346,41 @@ def test_a_store_that_cannot_be_written_is_named(store, tmp_path, blocked):
 
 
 def test_a_lock_that_cannot_be_made_is_named(store, tmp_path):
-    (tmp_path / "store" / "locks").write_text("")
+    (tmp_path / "store" / "units").write_text("")
     with (
-        pytest.raises(StoreError, match=r"the store .*units.* cannot be written \(File exists\)"),
+        pytest.raises(StoreUnwritable, match=r"the store .*units.* cannot be written \(Not a directory\)"),
         store.lock([PROMPT]),
     ):
         pass
+
+
+def test_the_lock_removes_what_a_killed_process_left_half_written(store, tmp_path):
+    write(store, [0])
+    (unit,) = files(tmp_path)
+    partial = unit.with_name(".000001-000003.parquet.99.partial")
+    partial.write_bytes(b"half")
+    with store.lock([PROMPT]):
+        assert not partial.exists()
+        assert unit.exists()
+
+
+def test_locks_of_overlapping_prompts_exclude_each_other_and_others_do_not(store, tmp_path):
+    other = open_store(tmp_path / "store")
+    with store.lock(["a", "b"]):
+        entered = []
+
+        def enter(prompts):
+            with other.lock(prompts):
+                entered.append(prompts)
+
+        apart, overlapping = (threading.Thread(target=enter, args=(p,)) for p in (["c", "d"], ["b", "c"]))
+        apart.start()
+        apart.join(timeout=20)
+        overlapping.start()
+        overlapping.join(timeout=0.3)
+        assert entered == [["c", "d"]]
+    overlapping.join(timeout=20)
+    assert entered == [["c", "d"], ["b", "c"]]
 
 
 def test_an_error_under_the_lock_stays_what_it_is_and_frees_it(store):
