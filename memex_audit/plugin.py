@@ -11,12 +11,12 @@ import pytest
 
 from memex_audit.config import OPTIONS, read_settings
 from memex_audit.errors import ConfigurationError
-from memex_audit.records import AuditPrompt
 from memex_audit.session import SESSION, AuditSession
 
 if TYPE_CHECKING:
     from memex_audit.case import Memex
     from memex_audit.protocols import Embedder, Generator, Index
+    from memex_audit.records import AuditPrompt
 
 MARKER = (
     "memex(limit, confidence, on_extracted, inconclusive): how this audit case is judged; "
@@ -58,7 +58,7 @@ def _given(config: pytest.Config, name: str) -> str | None:
 
 
 @pytest.fixture
-def duplicated_prompt(request: pytest.FixtureRequest) -> AuditPrompt:
+def duplicated_prompt(request: pytest.FixtureRequest) -> "AuditPrompt":
     """One prompt whose images are among the most duplicated of the training set."""
     return request.config.stash[SESSION].prompt(request.param)
 

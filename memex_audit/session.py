@@ -10,12 +10,12 @@ import pytest
 
 from memex_audit.config import PRESETS, Settings, check_marker
 from memex_audit.errors import GeneratorError, MemexAuditError, StoreUnwritable
-from memex_audit.records import AuditPrompt, PromptSet
 from memex_audit.work_units import ALONE, LARGEST_UNIT, Worker, plan_work_units
 
 if TYPE_CHECKING:
     from memex_audit.audit import Audit
     from memex_audit.failures import FailureFolding
+    from memex_audit.records import AuditPrompt, PromptSet
     from memex_audit.run_outputs import RunOutputs
     from memex_audit.run_record import RunRecord
     from memex_audit.workbench import Workbench
@@ -46,7 +46,7 @@ class AuditSession:
         self._audits_prompts = False
         self._slots: dict[Any, int] = {}
         self._ended_by: str | None = None
-        self.context_sent = False
+        self.n_notes_sent: int | None = None
         self._n_selected = 0
         self._n_deselected = 0
 
@@ -70,7 +70,7 @@ class AuditSession:
         return max(LARGEST_UNIT, batch)
 
     @cached_property
-    def prompts(self) -> PromptSet:
+    def prompts(self) -> "PromptSet":
         """The audit set."""
         from memex_audit.progress import mining_progress
 
@@ -110,12 +110,12 @@ class AuditSession:
 
         return RunOutputs(self.config, self.settings, self._summary_file)
 
-    def prompt(self, prompt_id: str) -> AuditPrompt:
+    def prompt(self, prompt_id: str) -> "AuditPrompt":
         """Return the audit prompt of that id."""
         return self._prompts_by_id[prompt_id]
 
     @cached_property
-    def _prompts_by_id(self) -> dict[str, AuditPrompt]:
+    def _prompts_by_id(self) -> "dict[str, AuditPrompt]":
         return {prompt.prompt_id: prompt for prompt in self.prompts.prompts}
 
     # -- collection
