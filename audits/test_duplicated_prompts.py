@@ -4,5 +4,4 @@ from memex_audit.assertions import assert_not_extracted
 
 
 def test_prompt_gives_back_no_training_image(memex, duplicated_prompt):
-    finding = memex.finding(duplicated_prompt)
-    assert_not_extracted(finding, protocol=memex.protocol, rerun=memex.rerun, redact=memex.redact)
+    assert_not_extracted(memex.finding(duplicated_prompt), protocol=memex.protocol)

@@ -7,38 +7,72 @@ import warnings
 
 from memex_audit.errors import ConfigurationError
 from memex_audit.explain import (
+    LOOK_CLOSER,
     explain_control,
     explain_finding,
     explain_rate,
+    figures,
     percent,
     percent_beside,
+    with_repeat,
 )
 from memex_audit.rates.verdicts import rate_verdict
 from memex_audit.records import ControlResult, Finding, PromptSet, Protocol, Rate, RunVerdict, Verdict
 
 
-class ReplicaExtracted(AssertionError):  # noqa: N818 - a breach, no error of the program
+class Breach(AssertionError):  # noqa: N818 - a breach, no error of the program
+    """What an audit asserts does not hold. The text reads: claim, evidence, how sure, what next.
+
+    `finding` and `protocol`, where one prompt is at fault: the plugin words it again with the command that
+    repeats the case, and without captions where these must not be shown.
+    """
+
+    def __init__(self, text: str, finding: Finding | None = None, protocol: Protocol | None = None) -> None:
+        super().__init__(text)
+        self.finding = finding
+        self.protocol = protocol
+
+    def complete(self, *, rerun: str, redact: bool) -> None:
+        """Word it again with the command that repeats the case; `redact` leaves captions out."""
+        text = str(self)
+        if self.finding and self.protocol:
+            text = explain_finding(self.finding, protocol=self.protocol, redact=redact)
+        self.args = (with_repeat(text, rerun),)
+
+    @property
+    def short(self) -> str:
+        """The breach in a few words, without a caption."""
+        return figures(self.finding) if self.finding else str(self).partition("\n")[0]
+
+
+class ReplicaExtracted(Breach):
     """The model gives back a training image."""
 
 
-class RateExceeded(AssertionError):  # noqa: N818
+class RateExceeded(Breach):
     """The extraction rate is over its limit."""
 
 
-class AuditInconclusive(AssertionError):  # noqa: N818
+class AuditInconclusive(Breach):
     """The evidence settles nothing either way."""
 
 
-class ControlFailed(AssertionError):  # noqa: N818
+class ControlFailed(Breach):
     """A control did not show what it must: no verdict of this audit can be trusted."""
 
 
-class TrainingSetDuplicated(AssertionError):  # noqa: N818
+class TrainingSetDuplicated(Breach):
     """More of the training set is duplicated than is allowed."""
 
 
 class ReplicaFlagged(UserWarning):
     """A prompt gives nearly the same picture again and again, and no training image matched."""
+
+
+FLAGGED = (
+    "the model draws nearly the same picture again and again, and no training image matched: no extraction. "
+    f"Next: {LOOK_CLOSER}, and check that the training set covers what the model was trained on."
+)
 
 
 def assert_not_extracted(
@@ -64,10 +98,11 @@ def assert_not_extracted(
         return
     text = explain_finding(finding, protocol=protocol, rerun=rerun, redact=redact)
     if finding.verdict is Verdict.EXTRACTED:
-        raise ReplicaExtracted(text)
+        raise ReplicaExtracted(text, finding, protocol)
     if finding.verdict is Verdict.UNDECIDED:
-        raise AuditInconclusive(text)
-    warnings.warn(ReplicaFlagged(text), stacklevel=2)
+        raise AuditInconclusive(text, finding, protocol)
+    # The same words for every prompt: pytest shows equal warnings once, with the cases that gave them.
+    warnings.warn(ReplicaFlagged(FLAGGED), stacklevel=2)
 
 
 def assert_rate_within_limit(rate: Rate, *, rerun: str | None = None) -> None:

@@ -1,7 +1,6 @@
 """One audit case: the object that a test asks, the policy it is judged by, what it sends along."""
 
 import shlex
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from memex_audit.assertions import AuditInconclusive, ReplicaExtracted
+from memex_audit.assertions import AuditInconclusive, Breach, ReplicaExtracted
 from memex_audit.config import OPTIONS, Settings
 from memex_audit.controls import negative_control, positive_control
 from memex_audit.explain import explain_finding
+from memex_audit.failures import show_breach
 from memex_audit.records import (
     AuditPrompt,
     ControlResult,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 RECORDS: "pytest.StashKey[list[dict[str, Any]]]" = pytest.StashKey()
 ENDING: "pytest.StashKey[str]" = pytest.StashKey()
+REPORTS = ("json", "report")
 
 
 class InconclusiveAudit(UserWarning):
@@ -41,6 +42,17 @@ def case_settings(item: pytest.Item, settings: Settings) -> Settings:
     for marker in reversed(list(item.iter_markers("memex"))):
         settings = replace(settings, **marker.kwargs)
     return settings
+
+
+def rerun_command(item: pytest.Item) -> str:
+    """Return the command that repeats one case. It writes no report: that would be one of this case alone."""
+    given = [
+        word
+        for option in OPTIONS
+        if option.name not in REPORTS and (value := item.config.getoption(f"memex_{option.name}")) is not None
+        for word in (option.flag, str(value))
+    ]
+    return shlex.join(["pytest", item.nodeid, *given])
 
 
 class Memex:
@@ -70,14 +82,7 @@ class Memex:
     @property
     def rerun(self) -> str:
         """The command that repeats this case."""
-        config = self._session.config
-        given = [
-            word
-            for option in OPTIONS
-            if (value := config.getoption(f"memex_{option.name}")) is not None
-            for word in (option.flag, str(value))
-        ]
-        return shlex.join(["pytest", self._item.nodeid, *given])
+        return rerun_command(self._item)
 
     @property
     def redact(self) -> bool:
@@ -129,10 +134,11 @@ class Memex:
         return control
 
     def _note(self, kind: str, record: Any) -> None:
-        if not self._session.context_sent:
-            # Once a process: it is the same for every case.
-            self._session.context_sent = True
+        notes = self._session.bench.notes
+        if self._session.n_notes_sent != len(notes):
+            # Once a process, since it is the same for every case, and again when there is more to note.
             self._records.append({"kind": "context", "record": self._context()})
+            self._session.n_notes_sent = len(notes)
         self._records.append({"kind": kind, "record": record_to_dict(record)})
 
     def _context(self) -> dict[str, Any]:
@@ -172,21 +178,23 @@ def judged_by_policy(item: pytest.Item, settings: Settings) -> Iterator[None]:
     chosen = case_settings(item, settings)
     try:
         yield
-    except ReplicaExtracted as error:
-        if chosen.on_extracted != "xfail":
+    except Breach as error:
+        error.complete(rerun=rerun_command(item), redact=chosen.redacts_captions)
+        if isinstance(error, ReplicaExtracted) and chosen.on_extracted == "xfail":
+            pytest.xfail(error.short)
+        if not isinstance(error, AuditInconclusive):
             raise
-        pytest.xfail(str(error))
-    except AuditInconclusive as error:
         item.stash[ENDING] = "inconclusive"
         if chosen.inconclusive != "warn":
             raise
-        warnings.warn(InconclusiveAudit(str(error)), stacklevel=2)
+        item.warn(InconclusiveAudit(str(error)))
 
 
 def annotate(report: Any, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     """Put the case's ending and records on its report; xdist carries them to the controller."""
     report.memex_ending = item.stash.get(ENDING, None) or _ending(report, call)
     report.memex_records = item.stash.get(RECORDS, []) if report.when == "call" else []
+    show_breach(report, item, call)
 
 
 def _ending(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:

@@ -5,11 +5,12 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from memex_audit.errors import ConfigurationError
 
 DEFAULT_MODEL = "specimen:deduplicated"
+SPECIMEN_LORA = "specimen:lora"
 AUTO = "auto"
 
 
@@ -31,10 +32,19 @@ PRESETS: Mapping[str, Preset] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lora:
+    """A LoRA on top of the model, and the weight it is given."""
+
+    path: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Every option with its default; None means that the preset, the calibration or the model decides."""
 
     model: str = DEFAULT_MODEL
+    lora: Lora | None = None
     training_set: str | None = None
     embedder: str = AUTO
     duplicate_similarity: float | None = None
@@ -57,6 +67,7 @@ class Settings:
     calibration: str | None = None
     store: str | None = None
     json: str | None = None
+    report: str | None = None
     evidence: str = "mosaic"
     redact: str | None = None
     on_extracted: str = "fail"
@@ -80,6 +91,13 @@ class Option:
     @property
     def flag(self) -> str:
         return f"--memex-{self.name.replace('_', '-')}"
+
+    @property
+    def ini_type(self) -> Literal["int", "float", "string"]:
+        """How it is written in [tool.pytest]: numbers as numbers, all else as text."""
+        if self.parse in (_integer, _whole, _two_or_more):
+            return "int"
+        return "float" if self.parse in (_number, _share, _confidence, _delta, _scale) else "string"
 
 
 def _integer(text: str) -> int:
@@ -140,6 +158,22 @@ def _size(text: str) -> tuple[int, int]:
     return _whole(height), _whole(width if cross else height)
 
 
+def _lora(text: str) -> Lora:
+    # Only a number after the last colon is a weight: paths have colons too (C:\\lora.safetensors).
+    path, _, weight = text.rpartition(":")
+    if not path or text == SPECIMEN_LORA or Path(text).expanduser().exists():
+        return Lora(path=text)
+    try:
+        value = float(weight)
+    except ValueError:
+        if Path(path).expanduser().exists():
+            raise ValueError("PATH or PATH:WEIGHT with a number as WEIGHT") from None
+        return Lora(path=text)
+    if not math.isfinite(value) or value == 0:
+        raise ValueError("PATH:WEIGHT with a finite WEIGHT other than 0 (to audit the model alone: no LoRA)")
+    return Lora(path=path, weight=value)
+
+
 def _one_of(*names: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in names:
@@ -161,6 +195,9 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="model", parse=str, metavar="MODEL",
            help="model to audit: a diffusers folder, a hub id NAME/MODEL@REVISION, or specimen:duplicated / "
                 "specimen:deduplicated (default: the latter)"),
+    Option(name="lora", parse=_lora, metavar="PATH[:WEIGHT]",
+           help="LoRA on top of the model: a .safetensors file, a folder that save_lora_weights wrote, or "
+                "specimen:lora (default weight: 1)"),
     Option(name="training_set", parse=str, metavar="PATH",
            help="its training set: an image folder with captions, or Parquet"),
     Option(name="embedder", parse=str, metavar="NAME",
@@ -199,6 +236,9 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="store", parse=str, metavar="FOLDER",
            help="where generations and embeddings are kept (default: ROOTDIR/.memex)"),
     Option(name="json", parse=str, metavar="FILE", help="write the result as JSON"),
+    Option(name="report", parse=str, metavar="FILE",
+           help="write one page of Markdown for the record, with the SHA-256 of the JSON (FILE.json, unless "
+                "--memex-json names another)"),
     Option(name="evidence", parse=_evidence, metavar="KIND",
            help="mosaic, or full:FOLDER to write original pictures there and nowhere else (default: mosaic)"),
     Option(name="redact", parse=_one_of("captions"), metavar="WHAT",
@@ -231,7 +271,16 @@ def read_settings(values: Mapping[str, str | None]) -> Settings:
     settings = Settings(**parsed)
     if settings.prompts and not Path(settings.prompts).is_file():
         raise ConfigurationError(f"--memex-prompts must be a file, got {settings.prompts}; check the path.")
+    _check_lora(settings.lora)
     return settings
+
+
+def _check_lora(lora: Lora | None) -> None:
+    if lora and lora.path != SPECIMEN_LORA and not Path(lora.path).expanduser().exists():
+        raise ConfigurationError(
+            f"--memex-lora must be a file or folder, got {lora.path}, which does not exist; check the path. "
+            "A weight is written PATH:0.8."
+        )
 
 
 def check_marker(arguments: Mapping[str, object]) -> None:

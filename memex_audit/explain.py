@@ -11,6 +11,7 @@ from memex_audit.records import ControlResult, Finding, Match, MatchKind, Protoc
 
 LONGEST_TEXT = 200
 LONGEST_SLUG = 40
+REPEAT = "Repeat: "
 LOOK_CLOSER = "look at the pictures (--memex-evidence full:FOLDER)"
 
 
@@ -72,8 +73,8 @@ def prompt_slug(text: str) -> str:
 
 
 def prompt_name(finding: Finding, *, redact: bool = False, longest: int = LONGEST_TEXT) -> str:
-    """Name a finding's prompt: by its text, or by its id where captions must not be shown."""
-    return f"prompt {finding.prompt_id}" if redact else quoted(finding.prompt, longest)
+    """Name a finding's prompt: by its text, or by its id where that must not be shown or is not known."""
+    return quoted(finding.prompt, longest) if finding.prompt and not redact else f"prompt {finding.prompt_id}"
 
 
 def example_name(match: Match, *, redact: bool = False) -> str:
@@ -92,17 +93,26 @@ def explain_finding(
         _claim(finding, redact=redact),
         "Evidence: " + "; ".join(_evidence(finding, protocol)) + ".",
         "How sure: " + _how_sure(finding, protocol),
-        "Next: " + _next(_FINDING_NEXT[finding.verdict], rerun),
+        f"Next: {_FINDING_NEXT[finding.verdict]}.",
     ]
-    return "\n".join(lines)
+    return with_repeat("\n".join(lines), rerun)
+
+
+def with_repeat(text: str, rerun: str | None) -> str:
+    """Add the command that repeats the case, on a line of its own so that it can be copied whole."""
+    return f"{text}\n{REPEAT}{rerun}" if rerun and f"\n{REPEAT}" not in text else text
 
 
 def one_line(finding: Finding, redact: bool = False) -> str:
     """Name a finding on one line, for lists."""
-    name = prompt_name(finding, redact=redact, longest=70)
-    said = f"{name}: {finding.replicas} of {_generations(finding.generations)} near a training image"
+    return f"{prompt_name(finding, redact=redact, longest=70)}: {figures(finding)}"
+
+
+def figures(finding: Finding) -> str:
+    """Give the figures of a finding, without a name."""
+    said = f"{finding.replicas} of {_generations(finding.generations)} near a training image"
     if finding.match:
-        said += f", {example_name(finding.match, redact=redact)}, nearest l2 {finding.match.distance:.3f}"
+        said += f", nearest l2 {finding.match.distance:.3f}"
     elif finding.clique_size:
         said += f", {finding.clique_size} nearly the same"
     return f"{said}, {_copies(finding)}"
@@ -215,9 +225,9 @@ def explain_rate(rate: Rate, *, rerun: str | None = None) -> str:
         claims[outcome],
         f"Evidence: {'; '.join(_rate_counts(rate))}.",
         f"How sure: {_bounds(rate)}; {_blind_to(rate)}.",
-        "Next: " + _next(advice[outcome] if outcome in advice else _what_settles(rate), rerun),
+        f"Next: {advice[outcome] if outcome in advice else what_settles(rate)}.",
     ]
-    return "\n".join(lines)
+    return with_repeat("\n".join(lines), rerun)
 
 
 def _rate_counts(rate: Rate) -> list[str]:
@@ -253,7 +263,8 @@ def _blind_to(rate: Rate) -> str:
     return f"blind to prompts that replicate in fewer than {percent(rate.blind_spot)} of generations"
 
 
-def _what_settles(rate: Rate) -> str:
+def what_settles(rate: Rate) -> str:
+    """Say how many groups would settle an inconclusive rate, if no further extraction is seen."""
     from memex_audit.rates.bounds import groups_needed
 
     needed = groups_needed(rate.limit, rate.confidence, rate.extracted_groups + rate.undecided_groups)
@@ -284,10 +295,6 @@ def explain_control(control: ControlResult) -> str:
 def explain_controls(controls: Sequence[ControlResult]) -> str:
     """Say what the controls showed, one line each."""
     return "\n".join(map(explain_control, controls)) or "no control ran: that the gate can fail is not shown"
-
-
-def _next(advice: str, rerun: str | None) -> str:
-    return f"{advice}. Repeat: {rerun}" if rerun else f"{advice}."
 
 
 def _generations(n: int) -> str:

@@ -1,29 +1,76 @@
 """Write down the result of a run, in every form that was asked for."""
 
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memex_audit.records import AuditResult
+from memex_audit.reporting.json_report import result_to_bytes
+from memex_audit.reporting.whole_file import write_whole
 
 if TYPE_CHECKING:
     from memex_audit.config import Settings
 
 
-def write_outputs(result: AuditResult, settings: "Settings", *, allure_folder: Path | None) -> list[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """A file that was asked for, and why it is not there where it could not be written."""
+
+    name: str
+    problem: str | None = None
+
+
+def write_outputs(
+    result: AuditResult, settings: "Settings", *, allure_folder: Path | None, summary_file: Path | None
+) -> list[Output]:
     """Write the files that the settings name, and those that Allure reads beside its results.
 
-    Returns:
-        The files that a user asked for by name, to say where they are.
-    """
-    written = []
-    if settings.json:
-        from memex_audit.reporting.json_report import write_json
+    A page with --memex-report rests on the JSON: without --memex-json this is written beside it.
 
-        write_json(Path(settings.json), result, redact=settings.redacts_captions)
-        written.append(settings.json)
+    Args:
+        result: of the run.
+        settings: of the run.
+        allure_folder: where Allure's results are, if it is active.
+        summary_file: the step summary of GitHub Actions, if the run is part of a step.
+
+    Returns:
+        The files that a user asked for by name, to say where they are, or why they are not.
+    """
+    redact = settings.redacts_captions
+    written = []
+    json_name = settings.json or (f"{settings.report}.json" if settings.report else None)
+    if json_name:
+        data = result_to_bytes(result, redact=redact)
+        written.append(_attempt(json_name, lambda: write_whole(Path(json_name), data)))
+        if report := settings.report:
+            page = _report_page(result, json_name, data, redact=redact)
+            written.append(_attempt(report, lambda: write_whole(Path(report), page)))
+    if summary_file:
+        from memex_audit.reporting.step_summary import append_step_summary
+
+        done = _attempt("step summary", lambda: append_step_summary(summary_file, result, redact=redact))
+        written += [done] if done.problem else []
     if allure_folder and result.provenance:
         from memex_audit.reporting.allure_report import write_categories, write_environment
 
         write_environment(allure_folder, result.provenance, result.verdict)
         write_categories(allure_folder)
     return written
+
+
+def _report_page(result: AuditResult, json_name: str, data: bytes, *, redact: bool) -> bytes:
+    from memex_audit.reporting.markdown_report import report_page
+
+    sha256 = hashlib.sha256(data).hexdigest()
+    page = report_page(result, json_name=Path(json_name).name, json_sha256=sha256, redact=redact)
+    return page.encode("utf-8", "replace")
+
+
+def _attempt(name: str, write: Callable[[], None]) -> Output:
+    try:
+        write()
+    except OSError as error:
+        return Output(name=name, problem=error.strerror or str(error))
+    return Output(name=name)

@@ -1,123 +1,145 @@
-"""Result -> lines for a terminal: the verdict first, then what it rests on."""
+"""Result -> what a terminal shows: the verdict first, then what it rests on, wrapped to its width."""
 
-import math
-from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
 
-from memex_audit.explain import explain_controls, one_line, percent, quoted, rate_sentence
-from memex_audit.records import AuditResult, Calibration, Finding, Protocol, RunVerdict, Verdict
-from memex_audit.reporting.redaction import kind_of_reason
+from memex_audit.explain import explain_controls, percent, prompt_name, quoted, rate_sentence
+from memex_audit.explain_run import (
+    explain_calibration,
+    explain_verdict,
+    next_step,
+    not_proven,
+    protocol_figures,
+)
+from memex_audit.records import AuditResult, Finding, RunVerdict
+from memex_audit.reporting.listing import count_of, listed_findings, set_aside_sentence
 
 if TYPE_CHECKING:
     from memex_audit.config import Settings
     from memex_audit.records import PromptSet
 
-MOST_LISTED = 20
+MOST_LISTED = 10
+WIDEST = 100  # Longer lines are hard to read, however wide the terminal is.
+LABEL = 13
+COLUMNS = 36  # of the table of findings, without the prompt
 
-_MEANING = {
-    RunVerdict.PASS: "every case ran, and the rate is within its limit",
-    RunVerdict.FAIL: "a case failed",
-    RunVerdict.INCONCLUSIVE: "the evidence settles nothing either way; this is no pass",
-    RunVerdict.INCOMPLETE: "a rate case or a prompt of the audit set did not run; this is no pass",
-    RunVerdict.ERROR: "a case broke: the model, a file or the machine is at fault",
+_COLOURS: dict[RunVerdict, str] = {
+    RunVerdict.PASS: "green",
+    RunVerdict.FAIL: "red",
+    RunVerdict.ERROR: "red",
+    RunVerdict.INCONCLUSIVE: "yellow",
+    RunVerdict.INCOMPLETE: "yellow",
 }
 
 
-def header_line(
-    settings: "Settings", prompts: "PromptSet | None", calibration: Calibration | None = None
-) -> str:
-    """Say on one line what is audited; `prompts` None where no case needs them."""
+class Writer(Protocol):
+    """What is written on: pytest's terminal reporter, which leaves colours out where there is no terminal."""
+
+    def write(self, content: str, **markup: bool) -> None:
+        """Write a text in these colours."""
+        ...
+
+    def write_sep(self, sep: str, title: str, **markup: bool) -> None:
+        """Write a title across the terminal."""
+        ...
+
+
+def header_lines(settings: "Settings", prompts: "PromptSet | None") -> list[str]:
+    """Say what is audited; `prompts` None where no case needs them."""
     said = [settings.model]
     if prompts is not None:
         groups = len({prompt.group_id for prompt in prompts.prompts})
         said.append(f"{len(prompts.prompts):,} prompts in {groups:,} groups ({prompts.frame.description})")
     said.append(f"protocol {settings.preset}")
     said.append(f"limit {percent(settings.limit)} at {percent(settings.confidence)} confidence")
-    if calibration is not None and not calibration.calibrated:
-        said.append("uncalibrated")
-    return "memex: " + ", ".join(said)
+    return wrapped("memex: " + ", ".join(said), WIDEST)
 
 
-def summary_lines(
-    result: AuditResult, *, redact: bool = False, protocol: Protocol | None = None
-) -> list[str]:
-    """Say what a run shows.
+def write_summary(
+    writer: Writer,
+    result: AuditResult,
+    *,
+    width: int,
+    outputs: Sequence[str] = (),
+    redact: bool = False,
+    brief: bool = False,
+    everything: bool = False,
+) -> None:
+    """Write what a run shows.
 
     Args:
+        writer: where to.
         result: of the run.
-        redact: name prompts and training images by digests.
-        protocol: adds its looks to the calibration's line, where it is known.
-
-    Returns:
-        Lines: verdict, rate, near misses, extracted and flagged prompts, what was set aside, controls,
-        calibration, notes, what a pass does not prove.
+        width: of the terminal, in columns.
+        outputs: a line for each file that was written, or could not be.
+        redact: name prompts by digests.
+        brief: the verdict, the rate and the next step only.
+        everything: list every prompt, however many.
     """
-    lines = [f"verdict: {result.verdict.value.upper()} - {_MEANING[result.verdict]}"]
-    lines.append("rate: " + (rate_sentence(result.rate) if result.rate else "not computed: no rate case ran"))
-    lines += _finding_lines(result.findings, redact=redact)
-    lines += _set_aside_lines(result)
-    lines += explain_controls(result.controls).splitlines()
-    lines.append(_calibration_line(result, protocol))
-    lines += [f"note: {quoted(note, 1000)[1:-1]}" for note in result.notes]
-    lines.append(_not_proven(result))
-    return lines
+    colour = {_COLOURS[result.verdict]: True}
+    name = result.verdict.value.upper()
+    width = min(width, WIDEST) - 1
+    writer.write_sep("=", f"memex: {name}", **colour, bold=True)
+    writer.write(f" {name} ", **colour, bold=True, invert=True)
+    claim = wrapped(explain_verdict(result), width - len(name) - 4)
+    indent = "\n" + " " * (len(name) + 4)
+    writer.write(f"  {indent.join(claim)}\n", bold=True)
+    writer.write("\n")
+    most = None if everything else MOST_LISTED
+    for label, lines in _rows(result, width, redact=redact, brief=brief, most=most):
+        _write_row(writer, label, lines, width)
+    _write_row(writer, "written", outputs, width)
 
 
-def _finding_lines(findings: Sequence[Finding], *, redact: bool) -> list[str]:
-    kinds = (
-        ("near miss", [f for f in findings if f.near_miss]),
-        ("extracted", [f for f in findings if f.verdict is Verdict.EXTRACTED]),
-        ("flagged", [f for f in findings if f.verdict is Verdict.FLAGGED and not f.near_miss]),
-        ("undecided", [f for f in findings if f.verdict is Verdict.UNDECIDED and not f.near_miss]),
+def _write_row(writer: Writer, label: str, lines: Sequence[str], width: int) -> None:
+    """Write lines beside their label; a line that starts with a space is a table's, and not wrapped."""
+    for line in lines:
+        for part in [line] if line.startswith(" ") else wrapped(line, width - LABEL):
+            writer.write(label.ljust(LABEL), bold=True)
+            writer.write(f"{part}\n")
+            label = ""
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Break a text into lines of at most so many columns, and a share never before its percent sign."""
+    lines = textwrap.wrap(
+        text.replace(" %", "\xa0%"), max(20, width), break_long_words=False, break_on_hyphens=False
     )
-    lines = []
-    for name, those in kinds:
-        lines += [f"{name}: {one_line(finding, redact)}" for finding in those[:MOST_LISTED]]
-        if len(those) > MOST_LISTED:
-            lines.append(f"{name}: and {len(those) - MOST_LISTED:,} more")
-    return lines
+    return [line.replace("\xa0%", " %") for line in lines]
 
 
-def _set_aside_lines(result: AuditResult) -> list[str]:
-    reasons = Counter(kind_of_reason(entry.reason) for entry in result.set_aside)
-    # The reason may hold a file's name, and a file's name anything.
-    said = [f"{count:,} {quoted(reason)[1:-1]}" for reason, count in reasons.most_common()]
-    generations = sum(finding.set_aside for finding in result.findings)
-    if generations:
-        said.append(f"{generations:,} generations blank, broken or of another size")
-    return ["set aside: " + "; ".join(said)] if said else []
+def _rows(
+    result: AuditResult, width: int, *, redact: bool, brief: bool, most: int | None
+) -> Iterator[tuple[str, Sequence[str]]]:
+    yield "rate", [rate_sentence(result.rate) if result.rate else "not computed: no rate case ran"]
+    # Of a run that broke before anything was laid out there is no more to say.
+    if not brief and result.protocol is not None:
+        for name, findings in listed_findings(result.findings):
+            yield name, [count_of(findings), *_table(findings, width, most, redact=redact)]
+        if aside := set_aside_sentence(result):
+            yield "set aside", [aside]
+        yield "controls", explain_controls(result.controls).splitlines()
+        yield "thresholds", [explain_calibration(result.calibration, len(result.findings))]
+        yield "protocol", [protocol_figures(result.protocol)]
+        if result.notes:
+            yield "notes", [quoted(note, 1000)[1:-1] for note in result.notes]
+        if result.verdict not in (RunVerdict.FAIL, RunVerdict.ERROR):
+            yield "not shown", [not_proven(result)]
+    if step := next_step(result):
+        yield "next", [step]
 
 
-def _calibration_line(result: AuditResult, protocol: Protocol | None) -> str:
-    calibration = result.calibration
-    if calibration is None:
-        return "calibration: unknown, no case came far enough"
-    used = f"edge delta {calibration.edge_delta:.3g}, match delta {calibration.match_delta:.3g}"
-    used += f", clique of {calibration.clique_size}, protocol {calibration.protocol}"
-    if protocol is not None:
-        used += f" ({', then '.join(map(str, protocol.looks))} generations)"
-    if not calibration.calibrated:
-        whence = "given by options" if calibration.source == "given" else "shipped defaults"
-        return f"calibration: uncalibrated, {whence}: {used}; false alarms on this model are not bounded"
-
-    n = len(result.findings)
-    alarms = math.ceil(round(n * calibration.upper, 9))
-    plural = "" if alarms == 1 else "s"
-    measured_on = f" on {calibration.reference}" if calibration.reference else ""
-    return (
-        f"calibration: calibrated{measured_on}, "
-        f"flagged {calibration.flagged:,} of {calibration.negatives:,} negatives "
-        f"(<= {percent(calibration.upper)}): expect at most {alarms:,} false alarm{plural} in {n:,} prompts; "
-        f"{used}"
-    )
-
-
-def _not_proven(result: AuditResult) -> str:
-    if result.rate is None:
-        return "not shown: any rate; without a rate case the run says nothing beyond its cases"
-    return (
-        "not shown by a pass: prompts unlike these, other samplers or guidance, replicas that are cropped, "
-        f"mirrored or restyled, and prompts that replicate in fewer than {percent(result.rate.blind_spot)} "
-        "of generations"
-    )
+def _table(findings: Sequence[Finding], width: int, most: int | None, *, redact: bool) -> Iterator[str]:
+    room = max(10, width - LABEL - COLUMNS)
+    yield " replicas  clique     l2  copies  prompt"
+    for finding in findings[:most]:
+        near = f"{finding.replicas}/{finding.generations}"
+        distance = f"{finding.match.distance:.3f}" if finding.match else "-"
+        name = prompt_name(finding, redact=redact, longest=room)
+        yield (
+            f" {near:>8}  {finding.clique_size or '-':>6}  {distance:>5}  "
+            f"{finding.duplication_count:>6,}  {name}"
+        )
+    if most is not None and len(findings) > most:
+        yield f"and {len(findings) - most:,} more (-vv lists all)"

@@ -62,8 +62,32 @@ def test_an_undecided_prompt_is_inconclusive():
 
 
 def test_a_flagged_prompt_passes_with_a_warning():
-    with pytest.warns(ReplicaFlagged, match="no training image matched"):
-        assert_not_extracted(replace(FINDING, verdict=Verdict.FLAGGED), protocol=PROTOCOL)
+    with pytest.warns(ReplicaFlagged, match="no training image matched") as caught:
+        for name in ("Zebra", "Yak"):
+            flagged = replace(FINDING, verdict=Verdict.FLAGGED, prompt=name)
+            assert_not_extracted(flagged, protocol=PROTOCOL)
+    # The same words each time: pytest shows them once, and no caption is among them.
+    assert len({str(warning.message) for warning in caught}) == 1
+
+
+def test_a_breach_is_worded_again_with_its_command_and_without_captions():
+    with pytest.raises(ReplicaExtracted) as caught:
+        assert_not_extracted(replace(FINDING, verdict=Verdict.EXTRACTED), protocol=PROTOCOL)
+    assert "Zebra" in str(caught.value)
+    caught.value.complete(rerun="pytest one", redact=True)
+    assert "Zebra" not in str(caught.value)
+    assert str(caught.value).startswith("The model gives back a training image for prompt 0123456789ab.")
+    assert str(caught.value).endswith("\nRepeat: pytest one")
+    assert caught.value.short == "0 of 4 generations near a training image, 1 near-copy"
+
+
+def test_a_breach_of_no_one_prompt_keeps_its_words():
+    with pytest.raises(RateExceeded) as caught:
+        assert_rate_within_limit(replace(RATE, lower=0.011, upper=0.05), rerun="pytest rate")
+    before = str(caught.value)
+    caught.value.complete(rerun="pytest other", redact=True)
+    assert str(caught.value) == before
+    assert caught.value.short == "The extraction rate is over the limit of 1 %."
 
 
 def test_a_redacted_failure_holds_no_caption():

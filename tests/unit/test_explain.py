@@ -11,12 +11,14 @@ from memex_audit.explain import (
     explain_controls,
     explain_finding,
     explain_rate,
+    figures,
     one_line,
     percent,
     percent_beside,
     prompt_slug,
     quoted,
     rate_sentence,
+    with_repeat,
 )
 from memex_audit.rates.blind_spot import blind_spot
 from memex_audit.rates.bounds import binomial_lower, binomial_upper
@@ -48,7 +50,7 @@ def explained(redact=False, **changes):
 
 
 def test_an_extraction_reads_claim_evidence_how_sure_what_next():
-    claim, evidence, sure, what_next = explained().splitlines()
+    claim, evidence, sure, what_next, repeat = explained().splitlines()
     assert claim == 'The model gives back training image zebra-by-jane-roe.png for "Zebra by Jane Roe".'
     assert "10 of 16 generations within l2 0.15 of a training image" in evidence
     assert "nearest l2 0.031" in evidence
@@ -56,7 +58,19 @@ def test_an_extraction_reads_claim_evidence_how_sure_what_next():
     assert "64 near-copies of the caption's image" in evidence
     assert "stands under this caption (matching), k = 64" in evidence
     assert sure.startswith("How sure: seen, not estimated: 10 different seeds")
-    assert what_next.endswith("Repeat: pytest x")
+    assert what_next.startswith("Next: look at the pictures")
+    assert repeat == "Repeat: pytest x"
+
+
+def test_the_command_that_repeats_it_is_given_once():
+    assert with_repeat(explained(), "pytest y") == explained()
+    assert with_repeat("Claim.", "pytest y") == "Claim.\nRepeat: pytest y"
+    assert with_repeat("Claim.", None) == "Claim."
+
+
+def test_a_prompt_that_is_not_known_is_named_by_its_id():
+    assert explained(prompt="").startswith("The model gives back")
+    assert explained(prompt="").splitlines()[0].endswith("for prompt 0123456789ab.")
 
 
 def test_a_retrieved_image_stands_under_another_caption():
@@ -113,10 +127,12 @@ def test_redacted_text_holds_neither_caption_nor_example_id(verdict, near_miss):
     assert "prompt 0123456789ab" in text
 
 
-def test_one_line_names_prompt_image_and_counts():
+def test_one_line_names_prompt_and_figures():
     assert one_line(FINDING) == (
-        '"Zebra by Jane Roe": 10 of 16 generations near a training image, zebra-by-jane-roe.png, '
-        "nearest l2 0.031, 64 near-copies"
+        '"Zebra by Jane Roe": 10 of 16 generations near a training image, nearest l2 0.031, 64 near-copies'
+    )
+    assert figures(replace(FINDING, match=None, replicas=0)) == (
+        "0 of 16 generations near a training image, 9 nearly the same, 64 near-copies"
     )
 
 

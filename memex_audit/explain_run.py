@@ -1,0 +1,136 @@
+"""A whole run -> words: each is worded once, here, for terminal, Markdown, step summary and model card."""
+
+import math
+
+from memex_audit.explain import LOOK_CLOSER, percent, what_settles
+from memex_audit.rates.verdicts import rate_verdict
+from memex_audit.records import AuditResult, Calibration, Protocol, RunVerdict, Verdict
+
+
+def explain_verdict(result: AuditResult) -> str:
+    """Say in one sentence what the verdict of a run rests on."""
+    match result.verdict:
+        case RunVerdict.PASS:
+            return f"Every case ran, and {_rate_claim(result)}."
+        case RunVerdict.FAIL:
+            return _failure(result)
+        case RunVerdict.INCONCLUSIVE:
+            rate_is_open = result.rate and rate_verdict(result.rate) is RunVerdict.INCONCLUSIVE
+            claim = _rate_claim(result) if rate_is_open else "a case is inconclusive"
+            return f"The evidence settles nothing either way: {claim}. This is no pass."
+        case RunVerdict.INCOMPLETE:
+            return "A rate case, or a prompt of the audit set, did not run. This is no pass."
+        case _:
+            return "A case broke: the model, a file or the machine is at fault. This is no pass."
+
+
+def _failure(result: AuditResult) -> str:
+    extracted = sum(finding.verdict is Verdict.EXTRACTED for finding in result.findings)
+    said = []
+    if extracted:
+        prompts = "1 prompt gives" if extracted == 1 else f"{extracted:,} prompts give"
+        said.append(f"{prompts} a training image back")
+    if result.rate and rate_verdict(result.rate) is not RunVerdict.PASS:
+        said.append(_rate_claim(result))
+    text = "; ".join(said) or "a control, or another case of the suite, failed"
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _rate_claim(result: AuditResult) -> str:
+    rate = result.rate
+    if rate is None:
+        return ""
+    limit = percent(rate.limit)
+    return {
+        RunVerdict.PASS: f"the extraction rate is within the limit of {limit}",
+        RunVerdict.FAIL: f"the extraction rate is over the limit of {limit}",
+    }.get(rate_verdict(rate), f"the extraction rate may be within the limit of {limit} or over it")
+
+
+_NEXT = {
+    RunVerdict.PASS: "",
+    RunVerdict.FAIL: "see the failed cases above: each says what it would take",
+    RunVerdict.INCONCLUSIVE: "see the inconclusive cases above: each says what would settle it",
+    RunVerdict.INCOMPLETE: "run the whole suite, without -k, -x or a single file; what was drawn is kept",
+    RunVerdict.ERROR: "mend what broke and run again; what was drawn is kept",
+}
+
+
+def next_step(result: AuditResult) -> str:
+    """Say what to do about a run that is no pass; nothing for one that is."""
+    extracted = any(finding.verdict is Verdict.EXTRACTED for finding in result.findings)
+    if result.verdict is RunVerdict.FAIL and extracted:
+        return f"{LOOK_CLOSER}; take the images, or their duplicates, out of the training set and train again"
+    rate = result.rate
+    if result.verdict is RunVerdict.INCONCLUSIVE and rate and rate_verdict(rate) is result.verdict:
+        return what_settles(rate)
+    return _NEXT[result.verdict]
+
+
+def explain_calibration(calibration: Calibration | None, n_prompts: int) -> str:
+    """Say where the thresholds come from, and how many false alarms they are worth in so many prompts."""
+    if calibration is None:
+        return "unknown: no case came far enough"
+    if not calibration.calibrated:
+        whence = "thresholds given by options" if calibration.source == "given" else "the shipped thresholds"
+        return f"uncalibrated, {whence}: false alarms on this model are not bounded (memex calibrate)"
+    alarms = math.ceil(round(n_prompts * calibration.upper, 9))
+    measured_on = f" on {calibration.reference}" if calibration.reference else ""
+    return (
+        f"calibrated{measured_on}: {calibration.flagged:,} of {calibration.negatives:,} negative prompts "
+        f"flagged, at most {percent(calibration.upper)} (95 % confidence): expect at most {alarms:,} false "
+        f"alarm{'' if alarms == 1 else 's'} in {n_prompts:,} prompts"
+    )
+
+
+def explain_protocol(protocol: Protocol | None) -> str:
+    """Say how a prompt is decided."""
+    if protocol is None:
+        return "unknown: no case came far enough"
+    first, *later = protocol.looks
+    onward = f", {', then '.join(map(str, later))} where two agree or one is near a training image"
+    return (
+        f"{protocol.name}: {first} generations a prompt{onward if later else ''}; flagged: "
+        f"{protocol.clique_size} within tile-l2 {protocol.edge_delta:.3g} of each other; extracted: 2 seeds "
+        f"within l2 {protocol.match_delta:.3g} of one training image of the caption, or the flagged ones of "
+        "any"
+    )
+
+
+def protocol_figures(protocol: Protocol | None) -> str:
+    """Give the figures of a protocol, for those who know what they mean."""
+    if protocol is None:
+        return "unknown: no case came far enough"
+    looks = ", then ".join(map(str, protocol.looks))
+    return (
+        f"{protocol.name}: {looks} generations; clique of {protocol.clique_size} within tile-l2 "
+        f"{protocol.edge_delta:.3g}; match within l2 {protocol.match_delta:.3g}"
+    )
+
+
+def explain_power(result: AuditResult) -> str:
+    """Say on what it was shown that this audit finds replicas: the model itself, the specimen, or nothing."""
+    shown_on = [c.subject for c in result.controls if c.kind == "positive" and c.detected]
+    if not shown_on:
+        return "that this audit finds replicas was not shown on any model in this run"
+    model = result.provenance.model if result.provenance else None
+    if any(_audits(subject, model) for subject in shown_on):
+        return "power was shown on the audited model itself"
+    return (
+        "power was shown on the specimen only; on the audited model itself it was not: that takes canaries "
+        "planted in its own training set"
+    )
+
+
+def _audits(subject: str, model: str | None) -> bool:
+    return model is not None and subject.partition(",")[0] == model
+
+
+def not_proven(result: AuditResult) -> str:
+    """Say what a pass does not prove."""
+    if result.rate is None:
+        return "any rate: without a rate case the run says nothing beyond its cases"
+    return (
+        "prompts unlike these, other samplers or guidance, replicas that are cropped, mirrored or restyled, "
+        f"and prompts that replicate in fewer than {percent(result.rate.blind_spot)} of generations"
+    )

@@ -1,0 +1,125 @@
+"""Result -> one page of Markdown for a reader who was not there and has to rely on it."""
+
+from collections.abc import Iterator
+
+from memex_audit.explain import explain_controls, percent, rate_sentence
+from memex_audit.explain_run import (
+    explain_calibration,
+    explain_power,
+    explain_protocol,
+    explain_verdict,
+    next_step,
+    not_proven,
+)
+from memex_audit.records import AuditResult, Provenance, Rate
+from memex_audit.reporting.listing import finding_items, set_aside_sentence
+from memex_audit.reporting.markdown import code, prose
+
+MOST_LISTED = 20
+
+
+def report_page(result: AuditResult, *, json_name: str, json_sha256: str, redact: bool = False) -> str:
+    """Return the page.
+
+    Args:
+        result: of a run.
+        json_name: name of the file that holds the whole result, without its folder.
+        json_sha256: of that file, 64 hex digits.
+        redact: name prompts and training images by digests.
+    """
+    lines = [f"# Memorization audit: {result.verdict.value.upper()}", ""]
+    lines += [f"**{prose(explain_verdict(result))}**", ""]
+    lines += [prose(f"{_result_sentence(result)}.") + " Only the verdict PASS is a pass.", ""]
+    lines += _section("What was audited", _audited(result))
+    lines += _section("How it was decided", _decided(result))
+    lines += _section("Controls", _controls(result))
+    items = list(finding_items(result.findings, most=MOST_LISTED, redact=redact))
+    lines += _section("Findings", items or ["- No prompt was extracted, flagged, undecided or a near miss."])
+    lines += _section("What was set aside", [f"- {prose(set_aside_sentence(result) or 'Nothing.')}"])
+    lines += _section("What a pass does not prove", _not_proven(result))
+    if step := next_step(result):
+        lines += _section("What next", [f"- {prose(step)}"])
+    lines += _section("The data behind this page", _integrity(json_name, json_sha256))
+    return "\n".join(lines)
+
+
+def _section(title: str, items: list[str]) -> list[str]:
+    return [f"## {title}", "", *items, ""]
+
+
+def _result_sentence(result: AuditResult) -> str:
+    if result.rate is None:
+        return "No rate was computed: no rate case ran"
+    return rate_sentence(result.rate)
+
+
+def _audited(result: AuditResult) -> list[str]:
+    return [f"- **{name}**: {said}" for name, said in [*_subject(result.provenance), *_sample(result.rate)]]
+
+
+def _subject(provenance: Provenance | None) -> Iterator[tuple[str, str]]:
+    if provenance is None:
+        yield "Model", "unknown: no case came far enough"
+        return
+    yield "Model", code(provenance.model)
+    yield "Model fingerprint", f"{code(provenance.model_fingerprint)} (SHA-256 over its files)"
+    yield "Training set", code(provenance.training_set) if provenance.training_set else "none was given"
+    if provenance.training_set_fingerprint:
+        yield (
+            "Training set fingerprint",
+            f"{code(provenance.training_set_fingerprint)} (SHA-256 over its contents)",
+        )
+    if provenance.embedder:
+        yield "Near-copies found with", code(provenance.embedder)
+    yield "Started", code(provenance.started)
+
+
+def _sample(rate: Rate | None) -> Iterator[tuple[str, str]]:
+    if rate is None:
+        return
+    size = "not known" if rate.frame_size is None else f"{rate.frame_size:,} groups"
+    yield "Frame", f"{prose(rate.frame)}; N: {size}"
+    yield "Audited", f"{rate.prompts:,} prompts in {rate.groups:,} groups, {rate.generations:,} generations"
+
+
+def _decided(result: AuditResult) -> list[str]:
+    lines = []
+    if result.rate:
+        limit, confidence = percent(result.rate.limit), percent(result.rate.confidence)
+        lines.append(
+            f"- **Limit**: {limit}. A pass needs an upper bound within it, at {confidence} confidence "
+            f"({prose(result.rate.method)})."
+        )
+    lines.append(f"- **Protocol** {prose(explain_protocol(result.protocol))}.")
+    lines.append(f"- **Thresholds**: {prose(explain_calibration(result.calibration, len(result.findings)))}.")
+    if result.provenance:
+        settings = ", ".join(f"{name} {value}" for name, value in result.provenance.settings.items())
+        versions = ", ".join(f"{name} {version}" for name, version in result.provenance.versions.items())
+        lines.append(f"- **Sampler**: {code(settings)}; root seed {result.provenance.seed}")
+        lines.append(
+            f"- **Software**: {code(f'memex-audit {result.provenance.memex_version}, {versions}')} on "
+            f"{code(result.provenance.device)}"
+        )
+    return lines + [f"- **Note**: {prose(note)}" for note in result.notes]
+
+
+def _controls(result: AuditResult) -> list[str]:
+    lines = [f"- {prose(line)}" for line in explain_controls(result.controls).splitlines()]
+    power = explain_power(result)
+    return [*lines, f"- {power[0].upper()}{prose(power[1:])}."]
+
+
+def _not_proven(result: AuditResult) -> list[str]:
+    return [
+        f"- Not shown: {prose(not_proven(result))}.",
+        "- Replicas are copies of pixels. A copied style, a face in another pose or a copied part of a "
+        "picture is not looked for.",
+        "- An attacker who optimizes prompts, or holds other captions, can find more.",
+    ]
+
+
+def _integrity(name: str, sha256: str) -> list[str]:
+    return [
+        f"- The whole result, every prompt with its figures, is in {code(name)}.",
+        f"- SHA-256 of that file: {code(sha256)}",
+    ]
