@@ -3,18 +3,19 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from filelock import FileLock
 
-from memex_audit.errors import ConfigurationError
+from memex_audit.errors import ConfigurationError, StoreError, StoreUnwritable, TrainingSetError
 from memex_audit.protocols import Embedder, Index, TrainingSet
 from memex_audit.records import PromptSet, SetAside
 from memex_audit.training_set.index import IndexKind, build_index
-from memex_audit.training_set.prompt_files import read_prompt_file, write_prompt_file
+from memex_audit.training_set.prompt_files import read_prompt_file
 from memex_audit.training_set.prompts import select_prompts
 
 if TYPE_CHECKING:
@@ -43,11 +44,13 @@ class MinedSet:
         """Return float32 (n, d), mapped from the cache, in the order of `load_example_ids`."""
         from memex_audit.training_set.embedded_set import read_embeddings
 
-        return read_embeddings(self.folder)
+        with _reading(self.folder):
+            return read_embeddings(self.folder)
 
     def load_example_ids(self) -> tuple[str, ...]:
         """Return the id of every example of the set."""
-        return tuple(_read_examples(self.folder, "id"))
+        with _reading(self.folder):
+            return tuple(_read_examples(self.folder, "id"))
 
     def load_index(self, *, kind: IndexKind | None = None) -> Index:
         """Build an exact index over all examples; `kind` as in `build_index`."""
@@ -84,10 +87,10 @@ def mine(
         ConfigurationError: `max_prompts` or `similarity` cannot be used.
         TrainingSetError: no example can be used.
         EmbedderError: the embedder cannot be loaded, or breaks its contract.
+        StoreError: the cache cannot be written, or is damaged.
     """
     _check_options(max_prompts, similarity)
     folder = cache / _key(training_set, embedder_name)
-    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def embed(partial: Path) -> None:
         from memex_audit.training_set.embedded_set import write_embedded_set
@@ -96,22 +99,29 @@ def mine(
         write_embedded_set(partial, training_set, embedder(), progress)
 
     _once(folder, embed)
-    facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
-    threshold = float(facts["duplicate_similarity"] if similarity is None else similarity)
+    with _reading(folder):
+        facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        threshold = float(facts["duplicate_similarity"] if similarity is None else similarity)
+        content_fingerprint = str(facts["content_fingerprint"])
     duplicates = folder / f"duplicates-{threshold!r}.parquet"
     selected = folder / f"prompts-{threshold!r}-{max_prompts}-{seed}.parquet"
 
     def select(partial: Path) -> None:
+        from memex_audit.training_set.prompt_table import write_table
+
         _once(duplicates, lambda path: _join(folder, path, threshold))
-        write_prompt_file(partial, _select(folder, duplicates, max_prompts, seed))
+        with _reading(folder):
+            prompts = _select(folder, duplicates, max_prompts, seed)
+        write_table(partial, prompts)
 
     _once(selected, select)
-    prompts = replace(read_prompt_file(selected), set_aside=_read_set_aside(folder))
+    with _reading(folder):
+        prompts = replace(read_prompt_file(selected), set_aside=_read_set_aside(folder))
     return MinedSet(
         prompts=prompts,
         similarity=threshold,
         embedder_name=embedder_name,
-        content_fingerprint=facts["content_fingerprint"],
+        content_fingerprint=content_fingerprint,
         folder=folder,
     )
 
@@ -133,10 +143,14 @@ def _key(training_set: TrainingSet, embedder_name: str) -> str:
 
 
 def _once(path: Path, make: Callable[[Path], None]) -> None:
-    """Let one process make `path` under another name and rename it; others wait until it is there."""
+    """Let one process make `path` under another name and rename it; others wait until it is there.
+
+    Raises:
+        StoreUnwritable: it cannot be written; what was half made is gone.
+    """
     if path.exists():
         return
-    with FileLock(path.with_name(f".{path.name}.lock")):
+    with _writing(path.parent), FileLock(path.with_name(f".{path.name}.lock")):
         if path.exists():
             return
         partial = path.with_name(f".partial-{path.name}")
@@ -147,6 +161,32 @@ def _once(path: Path, make: Callable[[Path], None]) -> None:
             partial.replace(path)
         finally:
             _remove(partial)
+
+
+@contextmanager
+def _writing(cache: Path) -> Iterator[None]:
+    """Name the cache where it cannot be written."""
+    try:
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise StoreUnwritable(
+            f"the cache of the training set {cache} must be writable, got {error.strerror or error}; free "
+            "space or name another store with --memex-store."
+        ) from error
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """Name the cache where it is not as it was written."""
+    try:
+        yield
+    except (OSError, EOFError, ValueError, KeyError, TypeError, TrainingSetError) as error:
+        reason = " ".join(str(error).split())
+        raise StoreError(
+            f"the cache of the training set {folder} must be as it was written, got a damaged one "
+            f"({reason}); delete it and run again: the set is mined anew."
+        ) from error
 
 
 def _remove(path: Path) -> None:
@@ -160,8 +200,9 @@ def _join(folder: Path, path: Path, similarity: float) -> None:
     from memex_audit.training_set.duplicates import find_duplicates
     from memex_audit.training_set.embedded_set import read_embeddings, write_duplicates
 
-    embeddings = read_embeddings(folder)
-    index = build_index(embeddings, _read_examples(folder, "id"))
+    with _reading(folder):
+        embeddings, ids = read_embeddings(folder), _read_examples(folder, "id")
+    index = build_index(embeddings, ids)
     found = find_duplicates(index.neighbor_pairs(similarity), len(embeddings))
     write_duplicates(path, found.counts, found.groups)
 

@@ -64,14 +64,28 @@ def write_prompt_file(path: Path, prompts: PromptSet) -> None:
     """Write a prompt set as Parquet, to a temporary name and then renamed; reading gives it back exactly.
 
     Raises:
+        TrainingSetError: the name does not end in `.parquet`, or the file cannot be written.
+    """
+    check_prompt_file_name(path)
+    from memex_audit.training_set.prompt_table import write_table
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_table(path, prompts)
+    except OSError as error:
+        msg = f"Prompt file {path} must be writable, got {error.strerror or error}; write it elsewhere."
+        raise TrainingSetError(msg) from error
+
+
+def check_prompt_file_name(path: Path) -> None:
+    """Refuse to write a prompt file under this name, before the hours that its contents take.
+
+    Raises:
         TrainingSetError: the name does not end in `.parquet`.
     """
     if path.suffix.lower() != ".parquet":
         msg = f"Prompt file must be written as .parquet, got {path.name}; other formats hold no frame."
         raise TrainingSetError(msg)
-    from memex_audit.training_set.prompt_table import write_table
-
-    write_table(path, prompts)
 
 
 def _read(path: Path) -> "tuple[Iterable[Line], Facts | None]":

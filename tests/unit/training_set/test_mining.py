@@ -4,11 +4,18 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from memex_audit.errors import ConfigurationError, EmbedderError, TrainingSetError
+from memex_audit.errors import (
+    ConfigurationError,
+    EmbedderError,
+    StoreError,
+    StoreUnwritable,
+    TrainingSetError,
+)
 from memex_audit.training_set import mine, open_training_set
 from memex_audit.training_set.mining import _once
 
@@ -131,6 +138,50 @@ def test_a_run_that_fails_leaves_nothing_behind(run, embedder, tmp_path):
     with pytest.raises(ZeroDivisionError):
         run()
     assert [path.name for path in (tmp_path / "cache").iterdir() if not path.name.endswith(".lock")] == []
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError("2560 requested and 9")])
+def test_a_full_disk_is_named_and_leaves_nothing_half_made(run, tmp_path, monkeypatch, error):
+    def fill_up(file, array):
+        Path(file).write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(np, "save", fill_up)
+    with pytest.raises(StoreUnwritable, match=r"the cache .*cache must be writable, got (No space|2560 req)"):
+        run()
+    assert [path.name for path in (tmp_path / "cache").iterdir() if not path.name.endswith(".lock")] == []
+    monkeypatch.undo()
+    assert len(run().prompts.prompts) == 4
+
+
+def test_a_cache_that_cannot_be_a_folder_is_named(run, tmp_path):
+    (tmp_path / "cache").write_text("")
+    with pytest.raises(StoreUnwritable, match=r"cache must be writable, got File exists; free space or name"):
+        run()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("facts.json", {}),
+        ("prompts", {}),
+        ("set-aside.jsonl", {}),
+        ("examples.parquet", {"max_prompts": 3}),
+        ("duplicates", {"max_prompts": 3}),
+        ("embeddings.npy", {"similarity": 0.5}),
+    ],
+)
+@pytest.mark.parametrize("drop", [1, 10, None], ids=["a byte short", "ten bytes short", "empty"])
+def test_a_damaged_cache_is_named_with_what_to_do_and_never_trusted(run, name, options, drop):
+    folder = run().folder
+    (path,) = folder.glob(f"{name}*")
+    data = path.read_bytes().rstrip()
+    path.write_bytes(data[:-drop] if drop else b"")
+    if (name, drop) == ("set-aside.jsonl", None):  # as that of a set where everything could be used
+        assert run().prompts.set_aside == ()
+        return
+    with pytest.raises(StoreError, match=rf"{folder} must be as it was written, .*\(.*\); delete it and run"):
+        run(**options)
 
 
 def test_what_a_killed_run_left_is_cleared(tmp_path):

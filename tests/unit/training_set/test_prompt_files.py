@@ -162,3 +162,19 @@ def test_other_formats_are_not_written(tmp_path):
         TrainingSetError, match=r"must be written as \.parquet, got p\.csv; other formats hold no frame"
     ):
         write_prompt_file(tmp_path / "p.csv", prompts)
+
+
+def test_a_file_that_cannot_be_written_is_named_and_nothing_half_written_stays(tmp_path, monkeypatch):
+    prompts = PromptSet(prompts=(), frame=Frame(description="none", size=None))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrainingSetError, match=r"file/p\.parquet must be writable, got File exists; write"):
+        write_prompt_file(tmp_path / "file" / "p.parquet", prompts)
+
+    def fill_up(table, path):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq, "write_table", fill_up)
+    with pytest.raises(TrainingSetError, match=r"p\.parquet must be writable, got No space left on device"):
+        write_prompt_file(tmp_path / "p.parquet", prompts)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
