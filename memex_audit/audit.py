@@ -219,6 +219,7 @@ class Audit:
             replica_seeds=tuple(look.seeds[row] for row in replica_rows),
             blind_spot=blind_spot_of_outcome(n, protocol.looks, protocol.clique_size, look.set_aside),
             match=self._match(prompt, look, near) if near else None,
+            nearest=_least_distance(look.own, found),
         )
 
     def _extracted(self, look: _Look, members: tuple[int, ...]) -> NearestExample | None:
@@ -262,6 +263,11 @@ def comparable(generations: Sequence[Generation]) -> tuple[NDArray[np.uint8], tu
         return np.zeros((0, 4, 4, 3), np.uint8), ()
     kept = [(pixels, seed) for pixels, seed in drawn if pixels.shape == drawn[0][0].shape]
     return np.stack([pixels for pixels, _ in kept]), tuple(seed for _, seed in kept)
+
+
+def _least_distance(own: Nearest, found: NearestExample | None) -> float | None:
+    distances = [*own.distances.ravel(), *([found.distance] if found else [])]
+    return float(min(distances)) if distances else None
 
 
 def _rows_near(own: Nearest, match_delta: float) -> tuple[int, ...]:

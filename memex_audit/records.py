@@ -154,7 +154,9 @@ class Finding:
     `clique_size`: size of the witness, 0 where there is none; `clique_seeds`: its seeds; `replicas`:
     generations within match delta of a training image of the prompt's own caption, or of the clique's
     match; `blind_spot`: smallest replicating share that this many generations flag with probability
-    0.95; `near_miss`: a single generation lies within match delta of an own training image.
+    0.95; `near_miss`: a single generation lies within match delta of an own training image; `nearest`:
+    smallest l2 of any generation to a training image of the caption, or to the clique's match, None where
+    there was nothing to compare with.
     """
 
     prompt_id: str
@@ -172,6 +174,7 @@ class Finding:
     replica_seeds: tuple[int, ...]
     blind_spot: float
     match: Match | None = field(repr=False)
+    nearest: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -181,6 +181,27 @@ def test_own_replicas_match_their_caption_and_k_counts_the_copies(bench):
     assert finding.clique_size == 16
 
 
+def test_the_nearest_l2_is_of_a_caption_image_or_of_the_one_that_a_clique_gave_back(bench):
+    assert bench.finding("replicates").nearest == bench.finding("replicates").match.distance
+    assert bench.finding("nears once").nearest == pytest.approx(4 / 255, rel=0.2)
+    retrieved = bench.finding("replicates another")
+    assert retrieved.nearest == retrieved.match.distance == pytest.approx(4 / 255, rel=0.2)
+
+
+def test_the_nearest_l2_of_a_clean_prompt_is_measured_over_all_of_its_generations(bench):
+    caption = "is independent"
+    drawn = [picture(bench.store.request(caption, i).seed) for i in range(4)]
+    apart = [image.astype(float) - TRAINING[caption] for image in drawn]
+    least = min(np.sqrt(np.mean(np.square(difference))) / 255 for difference in apart)
+    assert bench.finding(caption).nearest == pytest.approx(least)
+    assert least > PROTOCOL.match_delta
+
+
+def test_there_is_no_nearest_l2_where_nothing_can_be_compared(bench, tmp_path):
+    assert bench.finding("is black").nearest is None
+    assert Bench(tmp_path, ["replicates"], matcher=False).finding("replicates").nearest is None
+
+
 def test_another_captions_image_is_retrieved(bench):
     match = bench.finding("replicates another").match
     assert (match.example_id, match.kind, match.k) == ("is independent", MatchKind.RETRIEVED, 1)

@@ -36,6 +36,7 @@ FINDING = Finding(
     replica_seeds=(1, 2**62),
     blind_spot=0.4,
     match=Match(example_id=EXAMPLE, distance=0.03125, kind=MatchKind.MATCHING, k=64),
+    nearest=0.03125,
 )
 RATE = Rate(
     extracted=1,

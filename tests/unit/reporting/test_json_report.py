@@ -50,7 +50,7 @@ findings = st.builds(
     Finding, prompt_id=texts, prompt=texts, duplication_count=counts, group_id=texts,
     verdict=st.sampled_from(Verdict), near_miss=st.booleans(), generations=counts, set_aside=counts,
     network_evaluations=counts, clique_size=counts, clique_seeds=seeds, replicas=counts, replica_seeds=seeds,
-    blind_spot=shares, match=st.none() | matches,
+    blind_spot=shares, match=st.none() | matches, nearest=st.none() | shares,
 )  # fmt: skip
 rates = st.builds(
     Rate, extracted=counts, flagged=counts, undecided=counts, near_misses=counts, prompts=counts,
