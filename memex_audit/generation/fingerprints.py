@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from memex_audit.errors import ModelError
@@ -51,6 +52,21 @@ def model_key(fingerprint: str) -> str:
     return hashlib.sha256(fingerprint.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+def fine_tune_fingerprint(base: str, weights: Path, weight: float, cache: Path | None = None) -> str:
+    """Return SHA-256 (64 hex digits) of a model with a LoRA on top: of both contents, and the weight.
+
+    Args:
+        base: fingerprint of the model.
+        weights: the LoRA's file; its name changes nothing.
+        weight: that the LoRA is given.
+        cache: as in `model_fingerprint`.
+    """
+    remembered = _read_cache(cache)
+    parts = (base, _digest(weights, remembered), repr(float(weight)))
+    _write_cache(cache, remembered)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
 def settings_digest(settings: object) -> str:
     """Return the first 16 hex digits of SHA-256 over the settings as canonical JSON."""
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -71,14 +87,19 @@ def _read_cache(cache: Path | None) -> dict[str, str]:
         return {}
     try:
         return dict(json.loads(cache.read_text()))
-    except (ValueError, TypeError):  # written by a run that was killed: read the weights again
+    except (OSError, ValueError, TypeError):  # altered, or not to be read: read the weights again
         return {}
 
 
 def _write_cache(cache: Path | None, remembered: dict[str, str]) -> None:
     if cache is None:
         return
-    cache.parent.mkdir(parents=True, exist_ok=True)
     partial = cache.with_name(f"{cache.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(remembered))
-    partial.replace(cache)
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(remembered))
+        partial.replace(cache)
+    except OSError:
+        # The weights will be read again. That a store cannot be written is said where something must be.
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)

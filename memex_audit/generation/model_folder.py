@@ -9,6 +9,7 @@ from memex_audit.errors import ConfigurationError, ModelError
 
 SETTINGS_FILE = "memex.toml"
 VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
+LORA_WEIGHTS = "pytorch_lora_weights.safetensors"
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 
@@ -103,6 +104,26 @@ def fetch_model(hub_id: str) -> Path:
             f"got {type(error).__name__}; give a local folder with --memex-model FOLDER."
         ) from error
     return Path(folder)
+
+
+def find_lora(path: Path) -> Path:
+    """Return the file of a LoRA: `path` itself, or pytorch_lora_weights.safetensors in it.
+
+    Raises:
+        ModelError: there is no such file, or it is no safetensors.
+    """
+    file = path / LORA_WEIGHTS if path.is_dir() else path
+    if not file.is_file():
+        raise ModelError(
+            f"a LoRA must be a .safetensors file or a folder with {LORA_WEIGHTS}, {path} holds none; "
+            "give the file itself."
+        )
+    if file.suffix != ".safetensors":
+        raise ModelError(
+            f"a LoRA must be safetensors, got {file}, which could run code when it is loaded; "
+            "save it with pipeline.save_lora_weights(FOLDER)."
+        )
+    return file
 
 
 def looks_like_hub_id(spec: str) -> bool:

@@ -5,7 +5,15 @@ from dataclasses import fields
 
 import pytest
 
-from memex_audit.config import MARKER_ARGUMENTS, OPTIONS, PRESETS, Settings, check_marker, read_settings
+from memex_audit.config import (
+    MARKER_ARGUMENTS,
+    OPTIONS,
+    PRESETS,
+    Lora,
+    Settings,
+    check_marker,
+    read_settings,
+)
 from memex_audit.errors import ConfigurationError
 
 
@@ -124,3 +132,50 @@ def test_a_marker_may_not_change_what_is_drawn():
 def test_a_marker_value_that_cannot_be_used_is_refused():
     with pytest.raises(ConfigurationError, match=r"limit must be between 0 and 1, got '2'"):
         check_marker({"limit": 2})
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """Files that a LoRA's path could name, relative to the current folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("lora.safetensors", "odd:0.5", "C:\\lora.safetensors"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "weight"),
+    [
+        ("lora.safetensors", "lora.safetensors", 1.0),
+        ("lora.safetensors:0.8", "lora.safetensors", 0.8),
+        ("lora.safetensors:-1", "lora.safetensors", -1.0),
+        ("lora.safetensors:1e-1", "lora.safetensors", 0.1),
+        ("folder:2", "folder", 2.0),
+        ("C:\\lora.safetensors", "C:\\lora.safetensors", 1.0),
+        ("C:\\lora.safetensors:0.3", "C:\\lora.safetensors", 0.3),
+        ("odd:0.5", "odd:0.5", 1.0),  # it is there: a path
+        ("odd:0.5:0.7", "odd:0.5", 0.7),
+        ("specimen:lora", "specimen:lora", 1.0),
+        ("specimen:lora:0.2", "specimen:lora", 0.2),
+    ],
+)
+def test_only_a_trailing_number_is_the_weight_of_a_lora(places, text, path, weight):
+    assert read_settings({"lora": text}).lora == Lora(path=path, weight=weight)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("lora.safetensors:strong", "must be PATH or PATH:WEIGHT with a number as WEIGHT, got"),
+        ("lora.safetensors:", "must be PATH or PATH:WEIGHT with a number as WEIGHT, got"),
+        ("lora.safetensors:nan", "must be PATH:WEIGHT with a finite WEIGHT other than 0"),
+        ("lora.safetensors:0", "must be PATH:WEIGHT with a finite WEIGHT other than 0"),
+        ("none.safetensors", "must be a file or folder, got none.safetensors, which does not exist"),
+        ("none.safetensors:0.8", "must be a file or folder, got none.safetensors, which does not exist"),
+        ("D:\\none.safetensors", "must be a file or folder, got D:\\none.safetensors, which does not exist"),
+        ("specimen:none", "must be a file or folder, got specimen:none, which does not exist"),
+    ],
+)
+def test_a_lora_that_cannot_be_read_is_refused_before_anything_starts(places, text, expected):
+    with pytest.raises(ConfigurationError, match=re.escape(f"--memex-lora {expected}")):
+        read_settings({"lora": text})

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from memex_audit.errors import ModelError
-from memex_audit.generation.fingerprints import model_fingerprint, settings_digest
+from memex_audit.generation.fingerprints import fine_tune_fingerprint, model_fingerprint, settings_digest
 
 
 @pytest.fixture
@@ -81,6 +81,18 @@ def test_a_broken_cache_is_made_again(model, tmp_path, content):
     assert list(tmp_path.glob("*.partial")) == []
 
 
+@pytest.mark.parametrize("blocked", [".", "fingerprints.json"], ids=["no folder can be made", "no file"])
+def test_a_cache_that_cannot_be_written_costs_only_time(model, tmp_path, blocked):
+    (tmp_path / "store").mkdir()
+    cache = tmp_path / "store" / "below" / "fingerprints.json"
+    if blocked == ".":
+        cache.parent.write_text("")
+    else:
+        cache.mkdir(parents=True)
+    assert model_fingerprint(model, cache) == model_fingerprint(model)
+    assert list((tmp_path / "store").rglob("*.partial")) == []
+
+
 def test_a_folder_without_model_files_has_no_fingerprint(tmp_path):
     with pytest.raises(ModelError, match=r"must hold safetensors and JSON files, .* has none"):
         model_fingerprint(tmp_path)
@@ -91,3 +103,21 @@ def test_the_order_of_settings_does_not_matter_and_every_value_does():
     assert digest == settings_digest({"guidance": 7.5, "steps": 20})
     assert digest == hashlib.sha256(b'{"guidance":7.5,"steps":20}').hexdigest()[:16]
     assert digest != settings_digest({"steps": 21, "guidance": 7.5})
+
+
+def test_a_fine_tune_is_its_base_its_weights_and_how_strongly_they_act(tmp_path):
+    one, other = tmp_path / "one.safetensors", tmp_path / "other.safetensors"
+    one.write_bytes(b"weights one")
+    other.write_bytes(b"weights two")
+    tuned = fine_tune_fingerprint("base", one, 1.0)
+    assert tuned == fine_tune_fingerprint("base", one, 1)
+    content = hashlib.sha256(b"weights one").hexdigest()
+    assert tuned == hashlib.sha256(f"base\0{content}\x001.0".encode()).hexdigest()
+    different = [
+        fine_tune_fingerprint("another base", one, 1.0),
+        fine_tune_fingerprint("base", other, 1.0),
+        fine_tune_fingerprint("base", one, 0.9),
+    ]
+    assert len({"base", tuned, *different}) == 5
+    one.rename(tmp_path / "renamed.safetensors")
+    assert fine_tune_fingerprint("base", tmp_path / "renamed.safetensors", 1.0) == tuned
