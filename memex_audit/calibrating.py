@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memex_audit.audit import comparable
+from memex_audit.config import PRESETS
 from memex_audit.controls import negative_set, recombined_prompts
 from memex_audit.extraction.calibration import (
     LARGEST_EDGE_DELTA,
@@ -21,6 +22,7 @@ from memex_audit.extraction.calibration import (
 from memex_audit.generation.filling import draw
 from memex_audit.rates.bounds import binomial_upper
 from memex_audit.records import AuditPrompt, Calibration, PromptSet
+from memex_audit.thresholds import looks_of
 from memex_audit.training_set import read_prompt_file
 from memex_audit.workbench import Workbench
 
@@ -46,7 +48,9 @@ def calibrate_model(
     prompts = _negatives(bench, negatives, alpha)
     texts = [prompt.text for prompt in prompts.prompts]
     check_negatives(len(texts), alpha)
-    looks, clique_size = bench.protocol.looks, bench.protocol.clique_size
+    # Not the protocol of the bench: that is read from a calibration, which this one may be to replace.
+    looks = looks_of(model.settings)
+    clique_size = model.settings.clique_size or PRESETS[model.settings.preset].clique_size
     first = _draw(bench, texts, looks[0])
     nearest, second_seed = _distances(bench, prompts.prompts, first)
     deltas = _flagging_deltas(bench, texts, first, looks=looks, clique_size=clique_size, alpha=alpha)
@@ -57,13 +61,15 @@ def calibrate_model(
         edge_delta=edge_delta,
         match_delta=choose_match_delta(nearest, second_seed, alpha=alpha),
         clique_size=clique_size,
-        protocol=bench.settings.preset,
+        protocol=model.settings.preset,
         negatives=len(texts),
         flagged=flagged,
         upper=binomial_upper(flagged, len(texts), 0.95),
         model_fingerprint=model.generator.fingerprint,
         settings_digest=model.settings_key,
         reference=reference.settings.model if reference else None,
+        looks=looks,
+        embedder=bench.mined.embedder_name if bench.mined else None,
     )
 
 

@@ -44,13 +44,13 @@ def settings_options(*names: str) -> Any:
 @settings_options("embedder", "duplicate_similarity", "max_prompts", "store", "seed")
 def mine(training_set: str, out: Path, **options: str | None) -> None:
     """Find the most duplicated images of TRAINING_SET and write their prompts for --memex-prompts."""
-    from memex_audit.training_set import write_prompt_file
+    from memex_audit.training_set import check_prompt_file_name, write_prompt_file
     from memex_audit.workbench import Workbench
 
     # The model's name decides which training set is meant where none is given; here one is.
+    check_prompt_file_name(out)
     bench = Workbench(read_settings({**options, "training_set": training_set}), Path.cwd())
     prompts = bench.prompts
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_prompt_file(out, prompts)
     for note in bench.notes:
         click.echo(f"note: {note}", err=True)
@@ -99,13 +99,13 @@ def calibrate(
 ) -> None:
     """Measure the thresholds on prompts that MODEL cannot have memorized."""
     from memex_audit.calibrating import calibrate_model
-    from memex_audit.extraction.calibration import write_calibration
+    from memex_audit.extraction.calibration_file import write_calibration
     from memex_audit.workbench import Workbench
 
     bench = Workbench(read_settings(options), Path.cwd())
     clean = Workbench(read_settings({**options, "model": reference}), Path.cwd()) if reference else None
     calibration = calibrate_model(bench, negatives, alpha, clean)
-    target = out or bench.calibration_places()[-1]
+    target = out or bench.calibration_places()[0]
     write_calibration(target, calibration)
     click.echo(
         f"edge delta {calibration.edge_delta}, match delta {calibration.match_delta}: "

@@ -211,7 +211,8 @@ class Calibration:
 
     `flagged` of `negatives` prompts were flagged at `edge_delta`; `upper` is the exact one-sided 95 %
     bound of that share. `source` is "calibrated", "given" (by options) or "default" (uncalibrated).
-    `reference` names the model that the negatives were drawn from, where it was another one.
+    `reference` names the model that the negatives were drawn from, where it was another one. `looks` are
+    those of the protocol; `embedder` names what looked the negatives up in the training set.
     """
 
     source: str
@@ -244,6 +245,8 @@ class ControlResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
+    looks: tuple[int, ...] = ()
+    embedder: str | None = None
     """Where the result comes from: enough to run it again."""
 
     memex_version: str

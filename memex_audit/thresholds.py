@@ -28,19 +28,26 @@ def choose_calibration(
     Raises:
         CalibrationError: `given` cannot be read or is another model's.
     """
-    from memex_audit.extraction.calibration import read_calibration
+    from memex_audit.extraction.calibration_file import read_calibration
 
-    def fits(calibration: Calibration) -> bool:
-        found = (calibration.model_fingerprint, calibration.settings_digest, calibration.protocol)
-        return found == (fingerprint, settings_key, settings.preset)
+    def misfit(calibration: Calibration) -> str | None:
+        if calibration.model_fingerprint != fingerprint:
+            return "another model"
+        if calibration.settings_digest != settings_key:
+            return "other sampler settings"
+        if (calibration.protocol, calibration.looks) != (settings.preset, looks_of(settings)):
+            return f"the protocol {_shown(calibration.protocol, calibration.looks)}"
+        return None
 
     if given is None:
         readable = (read_calibration(path) for path in places if path.is_file())
-        chosen = next(filter(fits, readable), _default(settings.preset))
-    elif not fits(chosen := read_calibration(given)):
+        fitting = (calibration for calibration in readable if misfit(calibration) is None)
+        chosen = next(fitting, _default(settings.preset))
+    elif found := misfit(chosen := read_calibration(given)):
         raise CalibrationError(
-            f"{settings.calibration} was made for another model, other sampler settings or another protocol; "
-            "run `memex calibrate` for this one."
+            f"a calibration must be made for the model, sampler settings and protocol of the audit "
+            f"({_shown(settings.preset, looks_of(settings))}), got {settings.calibration} for {found}; run "
+            "`memex calibrate` for this one."
         )
     options = {
         name: value
@@ -50,13 +57,18 @@ def choose_calibration(
     return replace(chosen, source="given", **options) if options else chosen
 
 
+def looks_of(settings: Settings) -> tuple[int, ...]:
+    """Return the cumulative generations a prompt: the number given in one look, or the preset's looks."""
+    return (settings.generations,) if settings.generations else PRESETS[settings.preset].looks
+
+
 def choose_protocol(settings: Settings, calibration: Calibration) -> Protocol:
     """Return the preset's looks, or the number of generations given, with the calibration's thresholds.
 
     Raises:
         ConfigurationError: the clique cannot be that large.
     """
-    looks = (settings.generations,) if settings.generations else PRESETS[settings.preset].looks
+    looks = looks_of(settings)
     if calibration.clique_size > looks[-1]:
         raise ConfigurationError(
             f"the clique size must not exceed the generations a prompt, got {calibration.clique_size} of "
@@ -69,6 +81,10 @@ def choose_protocol(settings: Settings, calibration: Calibration) -> Protocol:
         edge_delta=calibration.edge_delta,
         match_delta=calibration.match_delta,
     )
+
+
+def _shown(protocol: str, looks: Sequence[int]) -> str:
+    return f"{protocol}, {' then '.join(map(str, looks))} generations"
 
 
 def _default(preset_name: str) -> Calibration:

@@ -16,7 +16,7 @@ from memex_audit.config import AUTO, Settings
 from memex_audit.errors import ConfigurationError, EmbedderError
 from memex_audit.protocols import Embedder, Generator, Index, TrainingSet
 from memex_audit.records import Calibration, PromptSet, Protocol, Provenance
-from memex_audit.thresholds import choose_calibration, choose_protocol
+from memex_audit.thresholds import choose_calibration, choose_protocol, looks_of
 from memex_audit.work_units import ALONE, Worker
 
 if TYPE_CHECKING:
@@ -183,6 +183,7 @@ class Workbench:
         except EmbedderError as error:
             if self.settings.embedder != AUTO or self.embedder_spec == specimen.EMBEDDER:
                 raise
+            note=self.notes.append,
             self.notes.append(
                 f"near-copies were found with the specimen's small embedder: {error} Copies that differ by "
                 "more than compression, a pixel of shift or a few per cent of scale may be missed."
@@ -274,7 +275,7 @@ class Workbench:
     def calibration(self) -> Calibration:
         """Thresholds: given by options, else of a calibration of this model, else the shipped default."""
         given = self.settings.calibration
-        return choose_calibration(
+        chosen = choose_calibration(
             self.settings,
             given=self._path(given) if given else None,
             places=self.calibration_places(),
@@ -283,12 +284,13 @@ class Workbench:
         )
 
     def calibration_places(self) -> tuple[Path, ...]:
-        """Where a calibration of this model is looked for; the last is where one is written."""
+        """Where a calibration of this model is looked for; the first is where one is written."""
         from memex_audit.generation.fingerprints import model_key
 
-        name = f"{model_key(self.generator.fingerprint)}-{self.settings_key}.json"
+        protocol = "-".join([self.settings.preset, *map(str, looks_of(self.settings))])
+        name = f"{model_key(self.generator.fingerprint)}-{self.settings_key}-{protocol}.json"
         own = self.store_folder / "calibrations" / name
-        return (self.model_folder / CALIBRATION_FILE, own) if self._draws_from_folder else (own,)
+        return (own, self.model_folder / CALIBRATION_FILE) if self._draws_from_folder else (own,)
 
     @property
     def settings_key(self) -> str:
@@ -318,6 +320,12 @@ class Workbench:
             batch_size=self.batch_size,
             units=units,
             progress=progress or no_progress,
+        if chosen.embedder and self.mined and chosen.embedder != self.mined.embedder_name:
+            self.notes.append(
+                f"the calibration's match delta was measured with the embedder {chosen.embedder}, this audit "
+                f"looks pictures up with {self.mined.embedder_name}: `memex calibrate` measures it anew."
+            )
+        return chosen
         )
 
     def provenance(self) -> Provenance:

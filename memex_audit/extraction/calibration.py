@@ -4,11 +4,8 @@ The unit is the prompt: a threshold is judged by the share of negative prompts t
 would flag, not by pairs of pictures, which are not independent.
 """
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +13,6 @@ from numpy.typing import NDArray
 from memex_audit.errors import CalibrationError
 from memex_audit.extraction.cliques import bottleneck_clique_delta
 from memex_audit.extraction.distances import tile_l2
-from memex_audit.records import Calibration
 
 # The study's match threshold (Carlini et al. 2023, section 4.2). A calibration may only tighten it.
 LARGEST_MATCH_DELTA = 0.15
@@ -117,30 +113,18 @@ def choose_match_delta(
         nearest: for each generation of a negative, its l2 to the nearest training image.
         second_seed: for each negative prompt, the least l2 within which two seeds lie of one training image.
         alpha: share of the negatives that may come nearer; a few negatives can be memorized after all.
+
+    Raises:
+        CalibrationError: negatives lie on training images: nothing could be told from them.
     """
     chosen = LARGEST_MATCH_DELTA
     if len(nearest):
         chosen = min(chosen, float(np.quantile(np.asarray(nearest), MATCH_QUANTILE)))
     if len(second_seed):
         chosen = min(chosen, SECOND_SEED_MARGIN * sorted(second_seed)[math.floor(alpha * len(second_seed))])
-    return math.floor(chosen * 10_000) / 10_000
-
-
-def write_calibration(path: Path, calibration: Calibration) -> None:
-    """Write a calibration as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(asdict(calibration), indent=2) + "\n")
-
-
-def read_calibration(path: Path) -> Calibration:
-    """Read a calibration.
-
-    Raises:
-        CalibrationError: no such file, or not one that `memex calibrate` wrote.
-    """
-    try:
-        return Calibration(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError) as error:
+    if chosen < 1e-4:
         raise CalibrationError(
-            f"a calibration must be a JSON file written by `memex calibrate`, got {path}: {error}."
-        ) from error
+            f"negatives must not give training images back, got an l2 of {chosen:.2g} to one for more of "
+            "them than --alpha allows; give prompts that were never trained on with --negatives."
+        )
+    return math.floor(chosen * 10_000) / 10_000
