@@ -281,15 +281,16 @@ def what_settles(rate: Rate) -> str:
 
 def explain_control(control: ControlResult) -> str:
     """Say what a control showed, and what it does not show."""
+    subject = quoted(control.subject)[1:-1]
     if not control.prompts:
-        return f"{control.kind} control: no prompts to run it on, so it shows nothing ({control.subject})"
+        return f"{control.kind} control: no prompts to run it on, so it shows nothing ({subject})"
     seen = f"{control.kind} control: {control.detected:,} of {control.prompts:,} prompts"
     if control.kind == "positive":
-        return f"{seen} extracted ({control.subject}): shows power on these, not on another model"
+        return f"{seen} extracted ({subject}): shows power on these, not on another model"
     from memex_audit.rates.bounds import binomial_upper
 
     upper = percent(binomial_upper(control.detected, control.prompts, 0.95))
-    return f"{seen} flagged ({control.subject}): at most {upper} false alarms (95 % confidence)"
+    return f"{seen} flagged ({subject}): at most {upper} false alarms (95 % confidence)"
 
 
 def explain_controls(controls: Sequence[ControlResult]) -> str:

@@ -103,7 +103,9 @@ class FailureFolding:
             return
         kind = crash.message.partition(":")[0]
         if getattr(report, "memex_ending", None) == "broken":
-            seen = self._errors.setdefault((f"{crash.path}:{crash.lineno}", crash.message), report.nodeid)
+            # An error of this package is the same wherever it is met.
+            place = "" if hasattr(report, "memex_short") else f"{crash.path}:{crash.lineno}"
+            seen = self._errors.setdefault((place, crash.message), report.nodeid)
             if seen != report.nodeid:
                 report.longrepr = _shown(
                     crash.message.splitlines()[:1], [f"{INDENT}as in {seen}"], crash, kind

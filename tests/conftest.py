@@ -11,3 +11,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.filterwarnings("error"), append=False)
+
+
+# Captions that try to become something else: markup, a link, a column, a line, a colour, a direction.
+HOSTILE_CAPTIONS = {
+    "newline": "a cat\n\n# PASS\n\n- nothing was found",
+    "table": "a | b | c\n|---|---|",
+    "backslash pipe": "a \\| b \\\\| c \\",
+    "backticks": "``` `a` ``b`` ```",
+    "html": '</code></li><script>alert("x")</script><img src=x onerror=alert(1)><!-- ',
+    "link": "[PASS](https://example.org) ![x](https://example.org/x.png) https://example.org www.example.org",
+    "emphasis": "**PASS** __bold__ *x* ~~gone~~ $x^2$ @someone #1 &lt; &#124;",
+    "right to left": "שלום עולם مرحبا بالعالم",
+    "override": "a \u202eetad\u202c \u2066b\u2069 \u200bc",
+    "emoji": "👩\u200d💻 and 🏳️\u200d🌈",
+    "colours": "\x1b[2J\x1b[31mred\x1b[0m \x07 \x00 \x7f \x9b",
+    "shell": "$(rm -rf /) `id` ; & > < ' \" * ? ../../etc/passwd",
+    "xml": "]]> <![CDATA[ <?xml ?> <!DOCTYPE x [<!ENTITY y 'z'>]> &y;",
+    "surrogate": "broken \udcff name",
+    "line separators": "a\u2028b\u2029c\x85d\x0be",
+    "long": "a very long caption " * 500,
+    "spaces": "  ",
+    "formula": "=cmd|' /C calc'!A0",
+}
+
+
+@pytest.fixture(params=HOSTILE_CAPTIONS.values(), ids=HOSTILE_CAPTIONS)
+def hostile_caption(request: pytest.FixtureRequest) -> str:
+    return request.param

@@ -17,7 +17,7 @@ def code(text: str, longest: int = 1000) -> str:
     """
     shown = quoted(text, longest)[1:-1] or " "
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", shown)), default=0))
-    pad = " " if shown.startswith(("`", " ")) or shown.endswith(("`", " ")) else ""
+    pad = " " if not shown.isspace() and (shown[0] in "` " or shown[-1] in "` ") else ""
     return f"{fence}{pad}{shown}{pad}{fence}"
 
 
