@@ -47,8 +47,8 @@ def mine(training_set: str, out: Path, **options: str | None) -> None:
     from memex_audit.training_set import check_prompt_file_name, write_prompt_file
     from memex_audit.workbench import Workbench
 
-    # The model's name decides which training set is meant where none is given; here one is.
     check_prompt_file_name(out)
+    # The model's name decides which training set is meant where none is given; here one is.
     bench = Workbench(read_settings({**options, "training_set": training_set}), Path.cwd())
     prompts = bench.prompts
     write_prompt_file(out, prompts)

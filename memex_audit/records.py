@@ -226,6 +226,8 @@ class Calibration:
     model_fingerprint: str | None = None
     settings_digest: str | None = None
     reference: str | None = None
+    looks: tuple[int, ...] = ()
+    embedder: str | None = None
 
     @property
     def calibrated(self) -> bool:
@@ -245,9 +247,10 @@ class ControlResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    looks: tuple[int, ...] = ()
-    embedder: str | None = None
-    """Where the result comes from: enough to run it again."""
+    """Where the result comes from: enough to run it again.
+
+    `model_fingerprint` covers the LoRA and its weight, where there is one.
+    """
 
     memex_version: str
     started: str

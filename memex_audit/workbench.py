@@ -282,6 +282,12 @@ class Workbench:
             fingerprint=self.generator.fingerprint,
             settings_key=self.settings_key,
         )
+        if chosen.embedder and self.mined and chosen.embedder != self.mined.embedder_name:
+            self.notes.append(
+                f"the calibration's match delta was measured with the embedder {chosen.embedder}, this audit "
+                f"looks pictures up with {self.mined.embedder_name}: `memex calibrate` measures it anew."
+            )
+        return chosen
 
     def calibration_places(self) -> tuple[Path, ...]:
         """Where a calibration of this model is looked for; the first is where one is written."""
@@ -320,12 +326,6 @@ class Workbench:
             batch_size=self.batch_size,
             units=units,
             progress=progress or no_progress,
-        if chosen.embedder and self.mined and chosen.embedder != self.mined.embedder_name:
-            self.notes.append(
-                f"the calibration's match delta was measured with the embedder {chosen.embedder}, this audit "
-                f"looks pictures up with {self.mined.embedder_name}: `memex calibrate` measures it anew."
-            )
-        return chosen
         )
 
     def provenance(self) -> Provenance:
