@@ -7,6 +7,7 @@ import click
 
 from memex_audit.config import OPTIONS, read_settings
 from memex_audit.errors import MemexAuditError
+from memex_audit.project import GITHUB_FILE
 
 
 class MemexGroup(click.Group):
@@ -112,3 +113,44 @@ def calibrate(
         f"{calibration.flagged} of {calibration.negatives} negatives flagged "
         f"(at most {calibration.upper:.2%} with 95 % confidence); written to {target}"
     )
+
+
+@main.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=".", metavar="[DIR]")
+@click.option("--github", is_flag=True, help=f"Also write {GITHUB_FILE}.")
+@click.option("--gitlab", is_flag=True, help="Also write a job for GitLab.")
+def init(folder: Path, github: bool, gitlab: bool) -> None:
+    """Write the audit suite, and settings to fill in, into the project in DIR (default: this folder)."""
+    from memex_audit import project
+
+    placed = project.write_suite(folder)
+    table = project.find_settings_table(folder)
+    settings = project.write_settings(table)
+    pipelines = [project.write_github_workflow(folder)] if github else []
+    pipelines += [project.write_gitlab_pipeline(folder)] if gitlab else []
+    for file in (*placed, settings, *pipelines):
+        said = "written" if file.written else "left alone, it is there already"
+        click.echo(f"{project.shown(file.path)}: {said}")
+    if not settings.written and (to_add := project.settings_to_add(table)):
+        click.echo(f"\n{to_add}")
+    for step in project.next_steps(folder, pipelines):
+        click.echo(step)
+
+
+@main.command()
+@click.argument("result", type=click.Path(path_type=Path), metavar="RESULT.json")
+@click.option("--pytest-exit", metavar="CODE", default="", help="Exit code of the run that was to write it.")
+@click.pass_context
+def verdict(context: click.Context, result: Path, pytest_exit: str) -> None:
+    """Say on one line what a run came to, and exit with it.
+
+    RESULT.json is what --memex-json wrote. Exit codes: 0 pass, 1 fail, 3 inconclusive, 4 incomplete, 5 a case
+    broke or there is no result; 2 is a mistake in the arguments.
+    """
+    from memex_audit.gate import judge
+
+    if pytest_exit and not pytest_exit.isdecimal():
+        raise click.BadParameter(f"must be a whole number, got {pytest_exit!r}", param_hint="--pytest-exit")
+    gate = judge(result, int(pytest_exit) if pytest_exit else None)
+    click.echo(gate.line)
+    context.exit(gate.exit_code)
