@@ -187,7 +187,8 @@ def judged_by_policy(item: pytest.Item, settings: Settings) -> Iterator[None]:
         item.stash[ENDING] = "inconclusive"
         if chosen.inconclusive != "warn":
             raise
-        item.warn(InconclusiveAudit(str(error)))
+        # The claim alone: the summary says what it rests on.
+        item.warn(InconclusiveAudit(str(error).partition("\n")[0]))
 
 
 def annotate(report: Any, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
