@@ -1,13 +1,12 @@
 """Find a model: the specimen's name, a folder, or a hub id with a revision become a folder."""
 
 import json
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from memex_audit.errors import ConfigurationError, ModelError
+from memex_audit.settings_file import NAME, read_table
 
-SETTINGS_FILE = "memex.toml"
 VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 LORA_WEIGHTS = "pytorch_lora_weights.safetensors"
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
@@ -139,24 +138,19 @@ def read_sampler_settings(folder: Path) -> SamplerSettings:
     """Read `[generation]` of the folder's memex.toml, if there is one.
 
     Raises:
-        ConfigurationError: the file is no TOML or names an unknown setting.
+        ConfigurationError: the file is no TOML, or names an unknown setting or a value that cannot be used.
     """
-    path = folder / SETTINGS_FILE
-    if not path.is_file():
-        return SamplerSettings()
+    table = read_table(folder, "generation")
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("generation", {})
         return _sampler_settings(**table)
-    except (ValueError, TypeError) as error:  # ValueError: no TOML, or no UTF-8
-        raise ConfigurationError(
-            f"{path} must hold a [generation] table with steps, guidance, size or batch_size, got: {error}."
-        ) from error
+    except ValueError as error:
+        raise ConfigurationError(f"{folder / NAME} [generation] must be usable, got {error}.") from error
 
 
 def _sampler_settings(
     *, steps: object = None, guidance: object = None, size: object = None, batch_size: object = None
 ) -> SamplerSettings:
-    scale = float(guidance) if isinstance(guidance, int) else guidance
+    scale = float(guidance) if isinstance(guidance, int) and not isinstance(guidance, bool) else guidance
     if scale is not None and not (isinstance(scale, float) and scale >= 0):
         raise ValueError(f"guidance = {guidance!r}, which is no number of 0 or more")
     sides = [size, size] if isinstance(size, int) else size

@@ -1,19 +1,18 @@
 """Load an embedder by its name: examples -> embeddings, float32 (n, d) of unit norm."""
 
-import difflib
 import hashlib
-import tomllib
 from pathlib import Path
 
-from memex_audit.errors import EmbedderError
+from memex_audit.errors import ConfigurationError, EmbedderError
 from memex_audit.protocols import Embedder
+from memex_audit.settings_file import NAME, read_table
 
 DEFAULT_EMBEDDER = "ViT-B-32/laion2b_s34b_b79k"
 # A default for CLIP ViT-B-32, not calibrated on anybody's set: crops and recompressions of one picture
 # lie above it, pictures of one subject mostly below.
 DEFAULT_DUPLICATE_SIMILARITY = 0.95
 LOCAL_DIR = "local-dir:"
-CONFIG, WEIGHTS, SETTINGS = "open_clip_config.json", "open_clip_model.safetensors", "memex.toml"
+CONFIG, WEIGHTS, SETTINGS = "open_clip_config.json", "open_clip_model.safetensors", NAME
 
 
 def load_embedder(spec: str, *, device: str = "cpu") -> Embedder:
@@ -79,21 +78,16 @@ def duplicate_similarity_of(spec: str) -> float:
     Raises:
         EmbedderError: the folder's memex.toml cannot be read, or its value is not in (0, 1].
     """
-    path = Path(spec.removeprefix(LOCAL_DIR)) / SETTINGS
-    if not spec.startswith(LOCAL_DIR) or not path.is_file():
+    if not spec.startswith(LOCAL_DIR):
         return DEFAULT_DUPLICATE_SIMILARITY
+    folder = Path(spec.removeprefix(LOCAL_DIR))
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8")).get("embedder", {})
-    except (OSError, ValueError) as error:
-        msg = f"{path} must be TOML, got: {error}."
-        raise EmbedderError(msg) from error
-    for key in settings:
-        if key != "duplicate_similarity":
-            near = difflib.get_close_matches(key, ["duplicate_similarity"])
-            msg = f"{path} [embedder] must have duplicate_similarity only, got {key}"
-            raise EmbedderError(msg + ("; did you mean duplicate_similarity?" if near else "; take it out."))
+        settings = read_table(folder, "embedder")
+    except ConfigurationError as error:
+        raise EmbedderError(str(error)) from error
     value = settings.get("duplicate_similarity", DEFAULT_DUPLICATE_SIMILARITY)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        path = folder / NAME
         msg = (
             f"{path} duplicate_similarity must be in (0, 1], got {value!r}. It is a cosine; larger is closer."
         )

@@ -106,10 +106,7 @@ def test_settings_are_read(tmp_path, text, settings):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (b"[generation]\nstep = 20", "unexpected keyword argument 'step'"),
-        (b"[generation\n", "Expected ']'"),
-        (b"[generation]\n# \xff", "can't decode byte 0xff"),
-        (b"generation = 3", "must be a mapping"),
+        (b"[generation]\nguidance = true", "guidance = True, which is no number"),
         (b"[generation]\nsteps = 'many'", "steps = 'many', which is no whole number"),
         (b"[generation]\nsteps = 0", "steps = 0, which is no whole number of 1 or more"),
         (b"[generation]\nguidance = 'big'", "guidance = 'big', which is no number"),
@@ -121,6 +118,6 @@ def test_settings_are_read(tmp_path, text, settings):
 )
 def test_settings_that_cannot_be_used_are_named(tmp_path, text, reason):
     (tmp_path / "memex.toml").write_bytes(text)
-    expected = r"memex\.toml must hold a \[generation\] table with .*" + re.escape(reason)
+    expected = r"memex\.toml \[generation\] must be usable, got " + re.escape(reason)
     with pytest.raises(ConfigurationError, match=expected):
         read_sampler_settings(tmp_path)

@@ -173,7 +173,7 @@ def test_the_duplicate_similarity_stands_in_the_folder_or_is_the_default(fake_mo
         ("duplicate_similarity = 'high'", r"duplicate_similarity must be in \(0, 1\], got 'high'"),
         ("duplicate_similarity = true", r"duplicate_similarity must be in \(0, 1\], got True"),
         ("duplicate_similarty = 0.9", "only, got duplicate_similarty; did you mean duplicate_similarity?"),
-        ("batch = 3", "must have duplicate_similarity only, got batch; take it out"),
+        ("batch = 3", r"\[embedder\] must have duplicate_similarity only, got batch; take it out"),
         ("duplicate_similarity", r"memex\.toml must be TOML, got: "),
     ],
 )
