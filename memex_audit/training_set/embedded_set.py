@@ -26,7 +26,11 @@ BATCH_EXAMPLES, BATCH_BYTES = 64, 128 << 20
 
 
 def write_embedded_set(
-    folder: Path, training_set: TrainingSet, embedder: Embedder, progress: Progress | None
+    folder: Path,
+    training_set: TrainingSet,
+    embedder: Embedder,
+    content_fingerprint: str,
+    progress: Progress | None,
 ) -> None:
     """Stream a training set through an embedder into `folder`; one batch is in memory.
 
@@ -56,7 +60,7 @@ def write_embedded_set(
     facts = {
         "embedder": embedder.name,
         "duplicate_similarity": embedder.duplicate_similarity,
-        "content_fingerprint": training_set.content_fingerprint(),
+        "content_fingerprint": content_fingerprint,
         "n_examples": len(ids),
     }
     (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

@@ -70,8 +70,9 @@ def mine(
 ) -> MinedSet:
     """Find the near-copies of a training set and select the prompts to audit.
 
-    What was computed once for the files of this set (by path, size and time) and this embedder is read
-    from `cache`; a warm one loads no embedder. One process computes, under a file lock, and others wait.
+    What was computed once for the contents of this set and this embedder is read from `cache`; a warm one
+    loads no embedder, and reads the files of the set only where their paths, sizes or times are others. One
+    process computes, under a file lock, and others wait.
 
     Args:
         training_set: the set.
@@ -90,13 +91,14 @@ def mine(
         StoreError: the cache cannot be written, or is damaged.
     """
     _check_options(max_prompts, similarity)
-    folder = cache / _key(training_set, embedder_name)
+    contents = _contents_of(training_set, cache)
+    folder = cache / _key(contents, embedder_name)
 
     def embed(partial: Path) -> None:
         from memex_audit.training_set.embedded_set import write_embedded_set
 
         partial.mkdir()
-        write_embedded_set(partial, training_set, embedder(), progress)
+        write_embedded_set(partial, training_set, embedder(), contents, progress)
 
     _once(folder, embed)
     with _reading(folder):
@@ -137,12 +139,22 @@ def _check_options(max_prompts: int, similarity: float | None) -> None:
         raise ConfigurationError(msg)
 
 
-def _key(training_set: TrainingSet, embedder_name: str) -> str:
-    parts = (str(FORMAT), training_set.stat_fingerprint(), embedder_name)
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+def _contents_of(training_set: TrainingSet, cache: Path) -> str:
+    """Return the content fingerprint, remembered for files of the same paths, sizes and times.
+
+    A fresh checkout or download gives every file another time, and must not be embedded again.
+    """
+    remembered = cache / f"{_key(training_set.stat_fingerprint())}.contents"
+    _once(remembered, lambda path: path.write_text(training_set.content_fingerprint(), encoding="utf-8"))
+    with _reading(remembered):
+        return remembered.read_text(encoding="utf-8")
 
 
-def _once(path: Path, make: Callable[[Path], None]) -> None:
+def _key(*parts: str) -> str:
+    return hashlib.sha256("\0".join((str(FORMAT), *parts)).encode()).hexdigest()[:24]
+
+
+def _once(path: Path, make: Callable[[Path], object]) -> None:
     """Let one process make `path` under another name and rename it; others wait until it is there.
 
     Raises:

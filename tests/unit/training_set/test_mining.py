@@ -44,6 +44,11 @@ def run(root, tmp_path, embedder):
     return run
 
 
+def made(cache):
+    """Return what a run left of what it mined: locks and digests of files are no part of that."""
+    return [path.name for path in cache.iterdir() if path.suffix not in (".lock", ".contents")]
+
+
 def test_near_copies_are_counted_and_their_captions_grouped(run):
     mined = run()
     found = {prompt.text: prompt for prompt in mined.prompts.prompts}
@@ -94,6 +99,24 @@ def test_the_content_fingerprint_is_that_of_the_set_and_computed_once(run, root,
     assert run(load=never).content_fingerprint == expected
 
 
+def test_a_fresh_copy_of_the_same_files_is_not_embedded_again(run, root):
+    expected = run()
+    for path in root.iterdir():
+        os.utime(path, (1, 1))
+    again = run(load=never)
+    assert again.prompts == expected.prompts
+    assert again.folder == expected.folder
+
+
+def test_other_contents_of_the_same_size_are_mined_anew(run, root, embedder):
+    first = run()
+    (root / "d.txt").write_text("a cow")
+    os.utime(root / "d.txt", (1, 1))
+    second = run()
+    assert second.content_fingerprint != first.content_fingerprint
+    assert "a cow" in {prompt.text for prompt in second.prompts.prompts}
+
+
 def test_the_index_holds_every_example(run, root, embedder):
     mined = run()
     index = mined.load_index()
@@ -137,7 +160,7 @@ def test_a_run_that_fails_leaves_nothing_behind(run, embedder, tmp_path):
     embedder.embed = lambda images: 1 / 0
     with pytest.raises(ZeroDivisionError):
         run()
-    assert [path.name for path in (tmp_path / "cache").iterdir() if not path.name.endswith(".lock")] == []
+    assert made(tmp_path / "cache") == []
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError("2560 requested and 9")])
@@ -149,7 +172,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_made(run, tmp_path, monkey
     monkeypatch.setattr(np, "save", fill_up)
     with pytest.raises(StoreUnwritable, match=r"the cache .*cache must be writable, got (No space|2560 req)"):
         run()
-    assert [path.name for path in (tmp_path / "cache").iterdir() if not path.name.endswith(".lock")] == []
+    assert made(tmp_path / "cache") == []
     monkeypatch.undo()
     assert len(run().prompts.prompts) == 4
 
