@@ -3,7 +3,7 @@
 Adapters of heavy libraries stand behind these; a user's own object that offers the same is as good.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from memex_audit.records import Generation, GenerationRequest, SetAside, TrainingExample
@@ -31,6 +31,18 @@ class Generator(Protocol):
 
     def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[Generation]:
         """Yield one Generation a request, in order; a broken picture has pixels None and a reason."""
+        ...
+
+
+@runtime_checkable
+class ReadsTokens(Protocol):
+    """What a Generator may offer beside: what the model reads of a prompt.
+
+    Prompts that are cut are then named in the report, and those that are read alike count as one group.
+    """
+
+    def read_tokens(self, prompt: str) -> tuple[Hashable, int]:
+        """Return what identifies the tokens that are read, and how many more are cut off."""
         ...
 
 

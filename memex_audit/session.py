@@ -84,7 +84,7 @@ class AuditSession:
         from memex_audit.progress import generation_progress
 
         return self.bench.audit(
-            self.prompts,
+            self.bench.prompts_as_read,
             units=plan_work_units(self._nodeids, self._worker.count, largest=self._largest_unit),
             progress=generation_progress(self.config, self.prompts),
         )

@@ -222,6 +222,15 @@ class Workbench:
         listed = replace(listed, prompts=listed.prompts[: self.settings.max_prompts])
         return self.tie_to_training_set(listed) if self.mined else listed
 
+    @cached_property
+    def prompts_as_read(self) -> PromptSet:
+        """The prompts to audit, those that the model reads alike in one group."""
+        from memex_audit.generation.prompt_tokens import group_as_read
+
+        prompts, notes = group_as_read(self.prompts, self.generator)
+        self.notes += notes
+        return prompts
+
     def tie_to_training_set(self, listed: PromptSet) -> PromptSet:
         """Give listed prompts the training images that stand under the same caption."""
         everything = self._mine(2**31 - 1).prompts

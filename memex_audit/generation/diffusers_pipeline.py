@@ -2,7 +2,8 @@
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,6 +19,7 @@ from memex_audit.generation.devices import device_of_worker
 from memex_audit.generation.fingerprints import settings_digest
 from memex_audit.generation.guards import to_bytes
 from memex_audit.generation.model_folder import SamplerSettings, check_parts
+from memex_audit.generation.prompt_tokens import pipeline_tokenizers, read_tokens
 from memex_audit.records import Generation, GenerationRequest
 
 # diffusers has no typed base that names what its pipelines share.
@@ -90,6 +92,7 @@ class DiffusersGenerator:
 
     def __init__(self, pipeline: Pipeline, *, fingerprint: str, sampler: SamplerSettings) -> None:
         self._pipeline = pipeline
+        self._tokenizers = pipeline_tokenizers(pipeline)
         self._arguments = _call_arguments(pipeline, sampler)
         self.fingerprint = fingerprint
         # A model a process is a matter of memory on a CPU; on another device it is one of room and of speed.
@@ -108,6 +111,10 @@ class DiffusersGenerator:
         """Where the pipeline lies."""
         return str(self._pipeline.device)
 
+    def read_tokens(self, prompt: str) -> tuple[Hashable, int]:
+        """Return what identifies the tokens that the pipeline reads, and how many more are cut off."""
+        return read_tokens(self._tokenizers, prompt)
+
     def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[Generation]:
         """Draw one picture a request, all in one batch; yields in order.
 
@@ -117,7 +124,7 @@ class DiffusersGenerator:
         """
         generators = [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), _quiet_about_prompts():
                 images = self._pipeline(
                     prompt=[request.prompt for request in requests],
                     generator=generators,
@@ -134,6 +141,18 @@ class DiffusersGenerator:
         for request, image in zip(requests, images, strict=True):
             pixels, reason = to_bytes(np.asarray(image, dtype=np.float32))
             yield Generation(request=request, pixels=pixels, reason=reason)
+
+
+@contextmanager
+def _quiet_about_prompts() -> Iterator[None]:
+    """Keep diffusers from logging the end of a prompt that is cut: captions may have to stay out of reports,
+    and what is cut is reported once (prompt_tokens.py)."""
+    before = diffusers_logging.get_verbosity()
+    diffusers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        diffusers_logging.set_verbosity(before)
 
 
 def _call_arguments(pipeline: Pipeline, sampler: SamplerSettings) -> dict[str, Any]:

@@ -1,0 +1,110 @@
+"""What a model reads of a prompt: the tokens that its tokenizers leave of it.
+
+A text encoder has room for some dozen tokens, and a pipeline cuts what is longer without a word. Two captions
+that differ only behind the cut, or only in what a tokenizer drops (case, white space), are one prompt to the
+model: counted as two they would make a rate look better founded than it is.
+"""
+
+import inspect
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from memex_audit.protocols import ReadsTokens
+from memex_audit.records import AuditPrompt, PromptSet
+
+MOST_NAMED = 5
+TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
+
+
+def pipeline_tokenizers(pipeline: Any) -> tuple[tuple[Any, float], ...]:
+    """Return the tokenizers of a diffusers pipeline, each with the tokens that it has room for.
+
+    CLIP's is the tokenizer's own `model_max_length`; of a longer one the pipeline takes what its argument
+    `max_sequence_length` says (256 of 512 in Stable Diffusion 3).
+    """
+    parameters = inspect.signature(pipeline.__call__).parameters
+    longest = parameters["max_sequence_length"].default if "max_sequence_length" in parameters else None
+    room = longest if isinstance(longest, int) else math.inf
+    present = [getattr(pipeline, name, None) for name in TOKENIZERS]
+    return tuple((t, min(float(t.model_max_length), room)) for t in present if t is not None)
+
+
+def read_tokens(tokenizers: Sequence[tuple[Any, float]], prompt: str) -> tuple[Hashable, int]:
+    """Return what identifies the tokens that are read, and how many are cut off by every tokenizer."""
+    if not tokenizers:
+        return prompt, 0
+    read, cut = [], []
+    for tokenizer, limit in tokenizers:
+        ids = tokenizer(prompt, truncation=False, verbose=False).input_ids
+        cut.append(max(0, len(ids) - limit))
+        if cut[-1]:
+            ids = tokenizer(prompt, truncation=True, max_length=int(limit)).input_ids
+        read.append(tuple(ids))
+    return tuple(read), int(min(cut))
+
+
+def group_as_read(prompts: PromptSet, generator: object) -> tuple[PromptSet, tuple[str, ...]]:
+    """Put prompts that the generator reads alike into one group, and say what it cuts.
+
+    Args:
+        prompts: of the audit.
+        generator: one that does not say what it reads leaves the prompts as they are.
+
+    Returns:
+        The prompts, and notes for the report. They name prompts by their ids: captions may have to stay out.
+    """
+    if not isinstance(generator, ReadsTokens):
+        return prompts, ()
+    cut: list[AuditPrompt] = []
+    same: dict[Hashable, list[AuditPrompt]] = {}
+    for prompt in prompts.prompts:
+        key, n_cut = generator.read_tokens(prompt.text)
+        same.setdefault(key, []).append(prompt)
+        if n_cut:
+            cut.append(prompt)
+    alike = [those for those in same.values() if len(those) > 1]
+    notes = []
+    if cut:
+        verb = "is" if len(cut) == 1 else "are"
+        notes.append(
+            f"{len(cut):,} of {len(prompts.prompts):,} prompts {verb} longer than the model reads, and audited "
+            f"as cut: {_named(cut)}."
+        )
+    if alike:
+        n_alike = sum(map(len, alike))
+        notes.append(
+            f"{n_alike:,} prompts are {len(alike):,} to the model, which reads the same tokens of them; they "
+            f"count as one group each: {_named([prompt for those in alike for prompt in those])}."
+        )
+    return _in_one_group(prompts, alike), tuple(notes)
+
+
+def _in_one_group(prompts: PromptSet, alike: Sequence[Sequence[AuditPrompt]]) -> PromptSet:
+    parent = {prompt.group_id: prompt.group_id for prompt in prompts.prompts}
+
+    def root(group: str) -> str:
+        while parent[group] != group:
+            parent[group] = parent[parent[group]]
+            group = parent[group]
+        return group
+
+    n_gone = 0
+    for first, *others in alike:
+        for other in others:
+            low, high = sorted((root(first.group_id), root(other.group_id)))
+            n_gone += low != high
+            parent[high] = low
+    size = prompts.frame.size
+    return replace(
+        prompts,
+        prompts=tuple(replace(prompt, group_id=root(prompt.group_id)) for prompt in prompts.prompts),
+        frame=replace(prompts.frame, size=None if size is None else size - n_gone),
+    )
+
+
+def _named(prompts: Sequence[AuditPrompt]) -> str:
+    names = ", ".join(prompt.prompt_id for prompt in prompts[:MOST_NAMED])
+    more = len(prompts) - MOST_NAMED
+    return f"{names} and {more:,} more" if more > 0 else names
