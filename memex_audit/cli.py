@@ -88,8 +88,8 @@ def mine(training_set: str, out: Path, **options: str | None) -> None:
     help="Where to write it; default: the store, where audits of this model find it.",
 )
 @settings_options(
-    "model", "training_set", "embedder", "prompts", "max_prompts", "preset", "generations", "clique_size",
-    "steps", "guidance", "size", "batch_size", "device", "dtype", "seed", "store",
+    "model", "lora", "training_set", "embedder", "prompts", "max_prompts", "preset", "generations",
+    "clique_size", "steps", "guidance", "size", "batch_size", "device", "dtype", "seed", "store",
 )  # fmt: skip
 def calibrate(
     negatives: Path | None,
@@ -104,7 +104,7 @@ def calibrate(
     from memex_audit.workbench import Workbench
 
     bench = Workbench(read_settings(options), Path.cwd())
-    clean = Workbench(read_settings({**options, "model": reference}), Path.cwd()) if reference else None
+    clean = bench.reference(reference) if reference else None
     calibration = calibrate_model(bench, negatives, alpha, clean)
     target = out or bench.calibration_places()[0]
     write_calibration(target, calibration)
@@ -154,3 +154,40 @@ def verdict(context: click.Context, result: Path, pytest_exit: str) -> None:
     gate = judge(result, int(pytest_exit) if pytest_exit else None)
     click.echo(gate.line)
     context.exit(gate.exit_code)
+
+
+@main.command()
+@click.argument("result", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--name", help="Name of the model on its card; default: the last part of the audited one.")
+@click.option(
+    "--eval-results",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="REPOSITORY",
+    help="Also write .eval_results/memex-audit.yaml into this model repository.",
+)
+@click.option(
+    "--benchmark",
+    metavar="ORG/DATASET",
+    help="With --eval-results: the Hub's benchmark dataset that lists the result.",
+)
+@click.option("--task-id", metavar="ID", help="With --eval-results: a task of the benchmark's eval.yaml.")
+def card(
+    result: Path, name: str | None, eval_results: Path | None, benchmark: str | None, task_id: str | None
+) -> None:
+    """Print what a model card says of RESULT, the JSON of an audit."""
+    from memex_audit.reporting.json_report import read_result
+    from memex_audit.reporting.model_card import EVAL_RESULTS_FILE, eval_results_file, model_card_block
+    from memex_audit.reporting.whole_file import write_whole
+
+    read = read_result(result)
+    block = model_card_block(read, name)
+    if eval_results is not None:
+        if not benchmark or not task_id:
+            raise click.UsageError(
+                "--eval-results needs --benchmark ORG/DATASET and --task-id ID: the Hub lists a result under "
+                "a dataset that is registered there as a benchmark."
+            )
+        target = eval_results / EVAL_RESULTS_FILE
+        write_whole(target, eval_results_file(read, benchmark=benchmark, task_id=task_id).encode())
+        click.echo(f"written: {target}", err=True)
+    click.echo(block, nl=False)

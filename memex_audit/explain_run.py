@@ -24,6 +24,15 @@ def explain_verdict(result: AuditResult) -> str:
             return "A case broke: the model, a file or the machine is at fault. This is no pass."
 
 
+def as_sentence(text: str) -> str:
+    """Begin with a capital and end with a full stop.
+
+    >>> as_sentence("no control ran")
+    'No control ran.'
+    """
+    return f"{text[0].upper()}{text[1:]}."
+
+
 def _failure(result: AuditResult) -> str:
     extracted = sum(finding.verdict is Verdict.EXTRACTED for finding in result.findings)
     said = []
@@ -32,8 +41,7 @@ def _failure(result: AuditResult) -> str:
         said.append(f"{prompts} a training image back")
     if result.rate and rate_verdict(result.rate) is not RunVerdict.PASS:
         said.append(_rate_claim(result))
-    text = "; ".join(said) or "a control, or another case of the suite, failed"
-    return f"{text[0].upper()}{text[1:]}."
+    return as_sentence("; ".join(said) or "a control, or another case of the suite, failed")
 
 
 def _rate_claim(result: AuditResult) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from memex_audit.explain import explain_controls, percent, rate_sentence
 from memex_audit.explain_run import (
+    as_sentence,
     explain_calibration,
     explain_power,
     explain_protocol,
@@ -105,8 +106,7 @@ def _decided(result: AuditResult) -> list[str]:
 
 def _controls(result: AuditResult) -> list[str]:
     lines = [f"- {prose(line)}" for line in explain_controls(result.controls).splitlines()]
-    power = explain_power(result)
-    return [*lines, f"- {power[0].upper()}{prose(power[1:])}."]
+    return [*lines, f"- {prose(as_sentence(explain_power(result)))}"]
 
 
 def _not_proven(result: AuditResult) -> list[str]:

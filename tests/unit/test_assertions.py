@@ -62,11 +62,18 @@ def test_an_undecided_prompt_is_inconclusive():
 
 
 def test_a_flagged_prompt_passes_with_a_warning():
-    with pytest.warns(ReplicaFlagged, match="no training image matched") as caught:
+    with pytest.warns(ReplicaFlagged, match="no training image matched"):
+        assert_not_extracted(replace(FINDING, verdict=Verdict.FLAGGED), protocol=PROTOCOL)
+
+
+def test_every_flagged_prompt_warns_with_the_same_words_and_no_caption():
+    # Equal warnings are shown once.
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         for name in ("Zebra", "Yak"):
             flagged = replace(FINDING, verdict=Verdict.FLAGGED, prompt=name)
             assert_not_extracted(flagged, protocol=PROTOCOL)
-    # The same words each time: pytest shows them once, and no caption is among them.
+    assert len(caught) == 2
     assert len({str(warning.message) for warning in caught}) == 1
 
 
