@@ -1,4 +1,4 @@
-.PHONY: check test benchmark
+.PHONY: check test docs benchmark
 
 check:
 	ruff check .
@@ -9,6 +9,9 @@ check:
 test:
 	coverage run -m pytest
 	coverage report
+
+docs:
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 benchmark:
 	python benchmarks/tile_l2.py --write-docs
