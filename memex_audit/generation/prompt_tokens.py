@@ -69,8 +69,8 @@ def group_as_read(prompts: PromptSet, generator: object) -> tuple[PromptSet, tup
     if cut:
         verb = "is" if len(cut) == 1 else "are"
         notes.append(
-            f"{len(cut):,} of {len(prompts.prompts):,} prompts {verb} longer than the model reads, and audited "
-            f"as cut: {_named(cut)}."
+            f"{len(cut):,} of {len(prompts.prompts):,} prompts {verb} longer than the model reads, and "
+            f"audited as cut: {_named(cut)}."
         )
     if alike:
         n_alike = sum(map(len, alike))
