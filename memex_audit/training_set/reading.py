@@ -70,4 +70,17 @@ def _list_files(root: Path) -> tuple[list[str], tuple[SetAside, ...]]:
             below = Path(folder).relative_to(root)
             files += [(below / name).as_posix() for name in names if not name.startswith(".")]
         seen.add(real)
-    return sorted(files), tuple(unreadable)
+    named = [name for name in files if _is_text(name)]
+    # Ids are made of names, and are kept and shown as text.
+    for name in sorted(set(files) - set(named)):
+        shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+        unreadable.append(SetAside(what=shown, reason="file name is not UTF-8"))
+    return sorted(named), tuple(unreadable)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

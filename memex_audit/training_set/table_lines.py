@@ -87,5 +87,9 @@ def _json_line(number: int, data: bytes, columns: Sequence[Sequence[str]]) -> Li
         return Line(number=number, values={}, fault=f"no JSON: {error}")
     if not isinstance(values, dict):
         return Line(number=number, values={}, fault=f"no JSON object, but {type(values).__name__}")
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return Line(number=number, values={}, fault="half of a surrogate pair, which is no text")
     missing = missing_column(columns, list(values))
     return Line(number=number, values=values, fault=f"no {missing}" if missing else None)

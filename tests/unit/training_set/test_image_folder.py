@@ -1,5 +1,6 @@
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,17 +142,29 @@ def test_every_unusable_line_of_a_jsonl_file_is_counted(folder):
         b'{"file_name": "a.png"}',
         b'{"file_name": "a.png", "text": 3}',
         b'{"file_name": "a.png", "text": "caf\xe9"}',
+        b'{"file_name": "a.png", "text": "a \\ud83d cat"}',
         b'{"file_name": "a.png", "text": "a cat"}',
     ]
     captions, set_aside = read(folder({"metadata.jsonl": b"\n".join(lines), "a.png": 1}))
     assert captions == {"a.png": "a cat"}
-    assert list(set_aside) == [f"metadata.jsonl line {number}" for number in range(1, 6)]
-    no_json, no_object, no_text, no_string, no_utf8 = set_aside.values()
+    assert list(set_aside) == [f"metadata.jsonl line {number}" for number in range(1, 7)]
+    no_json, no_object, no_text, no_string, no_utf8, no_pair = set_aside.values()
     assert no_json.startswith("no JSON: Expecting")
     assert no_object == "no JSON object, but list"
     assert no_text == "no text or caption"
     assert no_string == "file_name and text must be strings, got 'a.png' and 3"
     assert no_utf8 == "not UTF-8"
+    assert no_pair == "half of a surrogate pair, which is no text"
+
+
+def test_a_file_name_that_is_no_text_is_set_aside_and_others_are_read(folder):
+    root = folder({"good.png": 1, "good.txt": "a cat"})
+    for suffix in (b".png", b".txt"):
+        Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9" + suffix)).write_bytes(b"")
+    assert read(root) == (
+        {"good.png": "a cat"},
+        {"caf\\xe9.png": "file name is not UTF-8", "caf\\xe9.txt": "file name is not UTF-8"},
+    )
 
 
 def test_a_readme_is_no_caption_where_there_is_a_metadata_file(folder):

@@ -130,6 +130,11 @@ def test_an_empty_prompt_is_set_aside(write):
             "prompt,group_id\na,g1\na,g2\n",
             "line 3 must have the group_id of the same prompt above, 'g1', got 'g2'; a prompt is in one",
         ),
+        (
+            "p.jsonl",
+            '{"prompt": "a"}\n{"prompt": "a \\ud83d cat"}',
+            "line 2 must be a prompt, got: half of a surrogate pair, which is no text",
+        ),
         ("p.parquet", b"x" * 50, "p.parquet must be a Parquet file, got: "),
         ("p.xlsx", "", "Prompt file must be one of .csv, .jsonl, .parquet, .txt, got p.xlsx; convert it"),
     ],
