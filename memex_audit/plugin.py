@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from memex_audit.config import OPTIONS, read_settings
+from memex_audit.config import OPTIONS, Settings, read_settings
 from memex_audit.errors import ConfigurationError
 from memex_audit.session import SESSION, AuditSession
 
@@ -37,15 +37,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker and follow the session; a value that cannot be used ends the run here."""
     config.addinivalue_line("markers", MARKER)
-    given = {option.name: _given(config, option.name) for option in OPTIONS}
     try:
-        settings = read_settings(given)
+        settings = settings_of(config)
     except ConfigurationError as error:
         raise pytest.UsageError(str(error)) from error
     summary_file = os.environ.get("GITHUB_STEP_SUMMARY")
     session = AuditSession(config, settings, Path(summary_file) if summary_file else None)
     config.stash[SESSION] = session
     config.pluginmanager.register(session, "memex_session")
+
+
+def settings_of(config: pytest.Config) -> Settings:
+    """Return the audit's settings: options over ini values over defaults.
+
+    Raises:
+        ConfigurationError: a value cannot be used.
+    """
+    return read_settings({option.name: _given(config, option.name) for option in OPTIONS})
 
 
 def _given(config: pytest.Config, name: str) -> str | None:

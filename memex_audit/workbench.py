@@ -55,8 +55,13 @@ class Workbench:
         """The store: --memex-store, or .memex below the root folder."""
         from memex_audit.generation.store import open_store_folder
 
+        return open_store_folder(self.store_path)
+
+    @property
+    def store_path(self) -> Path:
+        """Where the store is, or would be made."""
         given = self.settings.store
-        return open_store_folder(self._path(given) if given else self.rootdir / STORE_FOLDER)
+        return self._path(given) if given else self.rootdir / STORE_FOLDER
 
     @cached_property
     def model_folder(self) -> Path:

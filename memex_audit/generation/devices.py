@@ -7,6 +7,32 @@ import torch
 from memex_audit.errors import ConfigurationError
 from memex_audit.work_units import ALONE, Worker
 
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def choose_dtype(wanted: str, device: str, *, bf16: bool | None = None) -> str:
+    """Return the number format: the wanted one, or for "auto" bf16 or fp16 on cuda, else fp32.
+
+    Half precision is slower than single on a CPU, and overflows to black pictures on some mps versions.
+
+    Args:
+        wanted: auto, fp32, fp16 or bf16.
+        device: where the model lies.
+        bf16: whether cuda has bf16; None to ask it.
+
+    Raises:
+        ConfigurationError: there is no such format.
+    """
+    if wanted in DTYPES:
+        return wanted
+    if wanted != "auto":
+        raise ConfigurationError(f"`dtype` must be one of auto, {', '.join(DTYPES)}, got dtype={wanted!r}.")
+    if not device.startswith("cuda"):
+        return "fp32"
+    if bf16 is None:
+        bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return "bf16" if bf16 else "fp16"
+
 
 def device_of_worker(wanted: str, worker: Worker = ALONE, *, share_cpu: bool = True) -> str:
     """Return the device of this process on this machine; see `share_out`.

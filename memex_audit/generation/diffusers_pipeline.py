@@ -15,7 +15,8 @@ from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 from memex_audit.errors import ConfigurationError, ModelError
-from memex_audit.generation.devices import device_of_worker
+from memex_audit.generation.devices import DTYPES, choose_dtype, device_of_worker
+from memex_audit.generation.evaluations import count_evaluations
 from memex_audit.generation.fingerprints import settings_digest
 from memex_audit.generation.guards import to_bytes
 from memex_audit.generation.model_folder import SamplerSettings, check_parts
@@ -53,7 +54,7 @@ def load_pipeline(folder: Path, *, device: str = "auto", dtype: str = "auto") ->
         ConfigurationError: the device or dtype does not exist here.
     """
     device = device_of_worker(device)
-    dtype = choose_dtype(dtype, device, bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported())
+    dtype = choose_dtype(dtype, device)
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
     check_parts(folder)
@@ -104,7 +105,10 @@ class DiffusersGenerator:
             "dtype": str(pipeline.dtype).removeprefix("torch."),
             **self._arguments,
         }
-        self.evaluations_per_image = _evaluations(pipeline, self._arguments)
+        network: Any = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
+        parameters = inspect.signature(pipeline.__call__).parameters
+        config = getattr(network, "config", None) or {}
+        self.evaluations_per_image = count_evaluations(config, parameters, self._arguments)
 
     @property
     def device(self) -> str:
@@ -172,20 +176,6 @@ def _call_arguments(pipeline: Pipeline, sampler: SamplerSettings) -> dict[str, A
             continue
         arguments[name] = parameters[name].default if value is None else value
     return arguments
-
-
-def _evaluations(pipeline: Pipeline, arguments: Mapping[str, Any]) -> int:
-    network: Any = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
-    config = getattr(network, "config", None)
-    # A guidance-distilled network takes the scale as an input and is evaluated once; the pipelines of such
-    # families have another argument for guidance by two evaluations, off by default.
-    distilled = (
-        getattr(config, "guidance_embeds", False)
-        or getattr(config, "time_cond_proj_dim", None) is not None
-        or "true_cfg_scale" in inspect.signature(pipeline.__call__).parameters
-    )
-    guided = float(arguments.get("guidance_scale") or 0) > 1 and not distilled
-    return int(arguments.get("num_inference_steps", 1)) * (2 if guided else 1)
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, object]:

@@ -6,7 +6,7 @@ training set -> examples (`open_training_set`) -> embeddings (`load_embedder`) -
 
 from memex_audit.training_set.embedding import duplicate_similarity_of, embedder_name, load_embedder
 from memex_audit.training_set.index import build_index
-from memex_audit.training_set.mining import MinedSet, mine
+from memex_audit.training_set.mining import MinedSet, is_mined, mine
 from memex_audit.training_set.prompt_files import check_prompt_file_name, read_prompt_file, write_prompt_file
 from memex_audit.training_set.prompts import prompt_id_of, select_prompts
 from memex_audit.training_set.reading import open_training_set
@@ -17,6 +17,7 @@ __all__ = [
     "check_prompt_file_name",
     "duplicate_similarity_of",
     "embedder_name",
+    "is_mined",
     "load_embedder",
     "mine",
     "open_training_set",

@@ -128,6 +128,12 @@ def mine(
     )
 
 
+def is_mined(training_set: TrainingSet, *, embedder_name: str, cache: Path) -> bool:
+    """Whether `mine` would read the embeddings of this set from `cache`, and soon be done."""
+    remembered = _remembered_contents(training_set, cache)
+    return remembered.is_file() and (cache / _key(_contents_of(training_set, cache), embedder_name)).is_dir()
+
+
 def _check_options(max_prompts: int, similarity: float | None) -> None:
     if max_prompts < 1:
         msg = f"`max_prompts` must be at least 1, got {max_prompts}; an audit needs prompts."
@@ -144,10 +150,14 @@ def _contents_of(training_set: TrainingSet, cache: Path) -> str:
 
     A fresh checkout or download gives every file another time, and must not be embedded again.
     """
-    remembered = cache / f"{_key(training_set.stat_fingerprint())}.contents"
+    remembered = _remembered_contents(training_set, cache)
     _once(remembered, lambda path: path.write_text(training_set.content_fingerprint(), encoding="utf-8"))
     with _reading(remembered):
         return remembered.read_text(encoding="utf-8")
+
+
+def _remembered_contents(training_set: TrainingSet, cache: Path) -> Path:
+    return cache / f"{_key(training_set.stat_fingerprint())}.contents"
 
 
 def _key(*parts: str) -> str:
