@@ -26,22 +26,6 @@ from memex_audit.records import Generation, GenerationRequest
 # diffusers has no typed base that names what its pipelines share.
 Pipeline: TypeAlias = Any
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-
-def choose_dtype(wanted: str, device: str, *, bf16: bool) -> str:
-    """Return the number format: the wanted one, or for "auto" bf16 or fp16 on cuda, else fp32.
-
-    Half precision is slower than single on a CPU, and overflows to black pictures on some mps versions.
-    """
-    if wanted in DTYPES:
-        return wanted
-    if wanted != "auto":
-        raise ConfigurationError(f"`dtype` must be one of auto, {', '.join(DTYPES)}, got dtype={wanted!r}.")
-    if device.startswith("cuda"):
-        return "bf16" if bf16 else "fp16"
-    return "fp32"
-
 
 def load_pipeline(folder: Path, *, device: str = "auto", dtype: str = "auto") -> Pipeline:
     """Load a text-to-image pipeline of any diffusers family: safetensors only, no remote code.
