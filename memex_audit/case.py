@@ -24,6 +24,7 @@ from memex_audit.records import (
     Verdict,
 )
 from memex_audit.reporting.json_report import record_to_dict
+from memex_audit.work_units import prompt_of_case
 
 if TYPE_CHECKING:
     from memex_audit.session import AuditSession
@@ -100,6 +101,10 @@ class Memex:
             ("memex_replicas", finding.replicas),
             ("memex_generations", finding.generations),
         ]
+        if self._in_allure and prompt_of_case(self._item.nodeid) == finding.prompt_id:
+            from memex_audit.reporting.allure_report import describe_case
+
+            describe_case(finding, redact=self.redact)
         if finding.near_miss or finding.verdict in (Verdict.EXTRACTED, Verdict.FLAGGED):
             self._show_evidence(finding)
         return finding
@@ -107,7 +112,8 @@ class Memex:
     def rate(self) -> Rate:
         """Return the extraction rate of the whole audit set, with its bounds."""
         rate = self._session.audit.rate(limit=self._settings.limit, confidence=self._settings.confidence)
-        for finding in self._session.audit.findings():
+        findings = self._session.audit.findings()
+        for finding in findings:
             self._note("finding", finding)
         self._note("rate", rate)
         self._item.user_properties += [
@@ -116,6 +122,11 @@ class Memex:
             ("memex_upper", rate.upper),
             ("memex_limit", rate.limit),
         ]
+        if self._in_allure:
+            from memex_audit.reporting.allure_report import attach_rate
+
+            count_flagged = self._session.bench.training_set is None
+            attach_rate(rate, findings, self.protocol, count_flagged=count_flagged)
         return rate
 
     def positive_control(self) -> ControlResult:
@@ -124,14 +135,25 @@ class Memex:
         control = positive_control(
             bench.protocol, bench.store_folder, device=bench.device, seed=bench.settings.seed
         )
-        self._note("control", control)
+        self._note_control(control)
         return control
 
     def negative_control(self) -> ControlResult:
         """Count false alarms on prompts that no picture was learned under."""
         control = negative_control(self._session.bench)
-        self._note("control", control)
+        self._note_control(control)
         return control
+
+    @property
+    def _in_allure(self) -> bool:
+        return bool(self._session.config.getoption("allure_report_dir", None))
+
+    def _note_control(self, control: ControlResult) -> None:
+        self._note("control", control)
+        if self._in_allure:
+            from memex_audit.reporting.allure_report import CONTROL_SUITE, file_case
+
+            file_case(CONTROL_SUITE)
 
     def _note(self, kind: str, record: Any) -> None:
         notes = self._session.bench.notes
@@ -152,10 +174,9 @@ class Memex:
         }
 
     def _show_evidence(self, finding: Finding) -> None:
-        config = self._session.config
         folder = self._settings.evidence.removeprefix("full:")
-        full, allure = folder != self._settings.evidence, config.getoption("allure_report_dir", None)
-        if not full and not allure:
+        full = folder != self._settings.evidence
+        if not full and not self._in_allure:
             return
         from memex_audit.reporting.figures import evidence_sheet, original_pictures
 
@@ -165,11 +186,14 @@ class Memex:
             target.mkdir(parents=True, exist_ok=True)
             for name, data in original_pictures(exhibit).items():
                 (target / name).write_bytes(data)
-        if allure:
+        if self._in_allure:
             from memex_audit.reporting.allure_report import attach_finding
 
             text = explain_finding(finding, protocol=self.protocol, rerun=self.rerun, redact=self.redact)
-            attach_finding(finding, evidence_sheet(exhibit, mosaic=True), text)
+            sheet = evidence_sheet(exhibit, mosaic=True)
+            if not attach_finding(finding, sheet, text, self._session.evidence_budget):
+                dropped = {"kind": "evidence_left_out", "record": {"prompt_id": finding.prompt_id}}
+                self._records.append(dropped)
 
 
 @contextmanager

@@ -69,6 +69,7 @@ class Settings:
     json: str | None = None
     report: str | None = None
     evidence: str = "mosaic"
+    evidence_mb: float = 50.0
     redact: str | None = None
     on_extracted: str = "fail"
     inconclusive: str = "fail"
@@ -241,6 +242,8 @@ OPTIONS: tuple[Option, ...] = (
                 "--memex-json names another)"),
     Option(name="evidence", parse=_evidence, metavar="KIND",
            help="mosaic, or full:FOLDER to write original pictures there and nowhere else (default: mosaic)"),
+    Option(name="evidence_mb", parse=_scale, metavar="MB",
+           help="most megabytes of mosaics in an Allure report; it says how many it left out (default: 50)"),
     Option(name="redact", parse=_one_of("captions"), metavar="WHAT",
            help="captions: show no prompt text in any output"),
     Option(name="on_extracted", parse=_one_of("fail", "xfail"), metavar="POLICY",

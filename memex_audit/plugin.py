@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from memex_audit.protocols import Embedder, Generator, Index
     from memex_audit.records import AuditPrompt
 
+# What says which CI job this is; nothing below this module reads the environment.
+CI_VARIABLES = (
+    "GITHUB_ACTIONS", "GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_RUN_NUMBER",
+    "GITHUB_WORKFLOW", "GITLAB_CI", "CI_PROJECT_URL", "CI_PIPELINE_IID", "CI_JOB_NAME", "CI_JOB_URL",
+)  # fmt: skip
 MARKER = (
     "memex(limit, confidence, on_extracted, inconclusive): how this audit case is judged; "
     "over the options and ini values of the same names."
@@ -42,7 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
     except ConfigurationError as error:
         raise pytest.UsageError(str(error)) from error
     summary_file = os.environ.get("GITHUB_STEP_SUMMARY")
-    session = AuditSession(config, settings, Path(summary_file) if summary_file else None)
+    ci = {name: os.environ[name] for name in CI_VARIABLES if name in os.environ}
+    session = AuditSession(config, settings, Path(summary_file) if summary_file else None, ci)
     config.stash[SESSION] = session
     config.pluginmanager.register(session, "memex_session")
 

@@ -15,11 +15,14 @@ from memex_audit.reporting.terminal import write_summary
 class RunOutputs:
     """What one run writes and shows, on the process that puts the result together."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, summary_file: Path | None) -> None:
+    def __init__(
+        self, config: pytest.Config, settings: Settings, summary_file: Path | None, ci: Mapping[str, str]
+    ) -> None:
         self._config = config
         self._settings = settings
         self._summary_file = summary_file
         self._written: list[Output] = []
+        self._ci = ci
 
     def write(self, result: AuditResult) -> bool:
         """Write every file that was asked for; say whether all of them could be."""
@@ -30,6 +33,7 @@ class RunOutputs:
             allure_folder=Path(allure) if allure else None,
             summary_file=self._summary_file,
         )
+            ci=self._ci,
         self._add_suite_properties(result)
         return not any(output.problem for output in self._written if output.name != "step summary")
 

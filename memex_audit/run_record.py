@@ -30,6 +30,7 @@ class RunRecord:
         self._rate: Rate | None = None
         self._context: dict[str, Any] = {}
         self._notes: dict[str, None] = {}
+        self._evidence_left_out: set[str] = set()
 
     def take(self, report: "pytest.TestReport") -> None:
         """Take in one phase of one case."""
@@ -49,6 +50,8 @@ class RunRecord:
             case "control":
                 control = record_from_dict(ControlResult, record)
                 self._controls[control.kind] = control
+            case "evidence_left_out":
+                self._evidence_left_out.add(record["prompt_id"])
             case "context":
                 self._context = record
                 self._notes |= dict.fromkeys(record["notes"])
@@ -78,6 +81,13 @@ class RunRecord:
             set_aside=tuple(set_aside),
             controls=tuple(self._controls.values()),
             provenance=record_from_dict(Provenance, provenance) if provenance else None,
-            notes=tuple(self._notes),
+            notes=(*self._notes, *self._said_of_evidence()),
         )
         return self.result
+
+    def _said_of_evidence(self) -> list[str]:
+        dropped = len(self._evidence_left_out)
+        if not dropped:
+            return []
+        sheets = "1 evidence sheet was" if dropped == 1 else f"{dropped:,} evidence sheets were"
+        return [f"{sheets} dropped from the Allure report: more than --memex-evidence-mb allows."]

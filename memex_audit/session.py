@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from memex_audit.failures import FailureFolding
     from memex_audit.records import AuditPrompt, PromptSet
     from memex_audit.run_outputs import RunOutputs
+    from memex_audit.reporting.allure_report import EvidenceBudget
     from memex_audit.run_record import RunRecord
     from memex_audit.workbench import Workbench
 
@@ -38,11 +39,18 @@ def is_audit_case(item: pytest.Item) -> bool:
 class AuditSession:
     """Follows one pytest session, on the controller and on every xdist worker."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, summary_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        summary_file: Path | None = None,
+        ci: Mapping[str, str] | None = None,
+    ) -> None:
         self.config = config
         self.settings = settings
         self._summary_file = summary_file
         self._nodeids: tuple[str, ...] = ()
+        self._ci = ci or {}
         self._audits_prompts = False
         self._slots: dict[Any, int] = {}
         self._ended_by: str | None = None
@@ -108,7 +116,14 @@ class AuditSession:
         """Where the run's result goes."""
         from memex_audit.run_outputs import RunOutputs
 
-        return RunOutputs(self.config, self.settings, self._summary_file)
+        return RunOutputs(self.config, self.settings, self._summary_file, self._ci)
+
+    @cached_property
+    def evidence_budget(self) -> "EvidenceBudget":
+        """What this process may still attach to an Allure report: a worker has its share."""
+        from memex_audit.reporting.allure_report import EvidenceBudget
+
+        return EvidenceBudget(self.settings.evidence_mb * 2**20 / self._worker.count)
 
     def prompt(self, prompt_id: str) -> "AuditPrompt":
         """Return the audit prompt of that id."""

@@ -33,7 +33,7 @@ TOPICS: Mapping[str, tuple[str, ...]] = {
         "preset", "generations", "edge_delta", "match_delta", "clique_size", "calibration",
     ),
     "How the run is judged": ("limit", "confidence", "on_extracted", "inconclusive"),
-    "What is kept and written": ("store", "json", "report", "evidence", "redact"),
+    "What is kept and written": ("store", "json", "report", "evidence", "evidence_mb", "redact"),
 }  # fmt: skip
 
 

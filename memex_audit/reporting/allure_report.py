@@ -1,78 +1,141 @@
-"""Findings -> Allure. Nothing here is called, or imported, unless allure-pytest is active."""
+"""Findings -> what an Allure report shows of each case. Nothing here is imported unless Allure is active."""
 
-import json
-from pathlib import Path
+import html
+from collections.abc import Sequence
 
 import allure
 
-from memex_audit.records import Finding, Provenance, RunVerdict
-from memex_audit.reporting.json_report import record_to_dict
+from memex_audit.explain import REPEAT, one_line, rate_sentence
+from memex_audit.explain_run import explain_verdict
+from memex_audit.records import AuditResult, Finding, Protocol, Rate, Verdict
+from memex_audit.reporting.charts import figures_of, kind_of
 
-# Read as a Java and as a JavaScript expression, in which (?s) is not known.
-_ANY = r"[\s\S]*"
-_CATEGORIES: tuple[tuple[str, str, str | None], ...] = (
-    ("replica extracted", "failed", "ReplicaExtracted"),
-    ("rate over the limit", "failed", "RateExceeded"),
-    ("inconclusive", "failed", "AuditInconclusive"),
-    ("control failed", "failed", "ControlFailed"),
-    ("training set duplicated", "failed", "TrainingSetDuplicated"),
-    ("audit broken", "broken", None),
-)
+# Suites are sorted by name: what a reader must see stands first, the many that gave nothing back last.
+RATE_SUITE = "5 Extraction rate"
+CONTROL_SUITE = "6 Controls"
+_SUITES = {
+    "near miss": "1 Near misses",
+    "extracted": "2 Extracted",
+    "flagged": "3 Flagged",
+    "undecided": "4 Undecided",
+    "nothing given back": "7 Nothing given back",
+}
+_SEVERITIES = {
+    "near miss": allure.severity_level.CRITICAL,
+    "extracted": allure.severity_level.BLOCKER,
+    "flagged": allure.severity_level.CRITICAL,
+    "nothing given back": allure.severity_level.MINOR,
+}
+SVG = allure.attachment_type.SVG
 
 
-def attach_finding(finding: Finding, sheet_jpeg: bytes | None, text: str) -> None:
+class EvidenceBudget:
+    """Bytes of pictures that one process may still attach: a report of some 400 MB opens no more."""
+
+    def __init__(self, n_bytes: float) -> None:
+        self._left = n_bytes
+
+    def takes(self, picture: bytes) -> bool:
+        """Whether the picture is within the budget; if it is, its bytes are spent."""
+        if len(picture) > self._left:
+            return False
+        self._left -= len(picture)
+        return True
+
+
+def file_case(suite: str) -> None:
+    """Put the test that runs into a suite of the report."""
+    allure.dynamic.parent_suite(suite)
+
+
+def describe_case(finding: Finding, *, redact: bool) -> None:
+    """Name and file the test that runs by what was found for its prompt.
+
+    The figures are parameters that a case's history does not depend on.
+    """
+    kind = kind_of(finding)
+    allure.dynamic.title(one_line(finding, redact))
+    file_case(_SUITES[kind])
+    if severity := _SEVERITIES.get(kind):
+        allure.dynamic.severity(severity)
+    figures = {
+        "near copies": finding.duplication_count,
+        "generations": finding.generations,
+        "near a training image": finding.replicas,
+        "nearest l2": None if finding.nearest is None else round(finding.nearest, 4),
+    }
+    for name, value in figures.items():
+        if value is not None:
+            allure.dynamic.parameter(name, value, excluded=True)
+
+
+def attach_finding(finding: Finding, sheet_jpeg: bytes, text: str, budget: EvidenceBudget) -> bool:
     """Attach the evidence of a finding to the test that runs: outside of one Allure has no place for it.
 
     Args:
-        finding: its verdict, and a near miss, become tags to filter by.
+        finding: its kind becomes a tag to filter by.
         sheet_jpeg: from figures.evidence_sheet with mosaic=True, never originals.
-        text: from explain.explain_finding.
+        text: from explain.explain_finding; shown at once, where the sheet must be opened.
+        budget: of this process.
+
+    Returns:
+        Whether the sheet was attached, or left out for the budget and a line in its place.
     """
-    tags = [finding.verdict.value, *(["near miss"] if finding.near_miss else [])]
-    allure.dynamic.tag(*tags)
-    allure.attach(text, "finding", allure.attachment_type.TEXT)
-    if sheet_jpeg is not None:
+    verdict = [finding.verdict.value] if finding.verdict is not Verdict.NOT_FLAGGED else []
+    allure.dynamic.tag(*verdict, *(["near miss"] if finding.near_miss else []))
+    allure.dynamic.description_html(paragraphs(text))
+    if budget.takes(sheet_jpeg):
         allure.attach(sheet_jpeg, "evidence (mosaic)", allure.attachment_type.JPG)
+        return True
+    left_out = (
+        f"The sheet of mosaics ({len(sheet_jpeg) / 1024:.0f} KiB) was left out: the pictures of this run "
+        "have come to what --memex-evidence-mb allows."
+    )
+    allure.attach(left_out, "evidence (left out)", allure.attachment_type.TEXT)
+    return False
 
 
-def write_environment(allure_dir: Path, provenance: Provenance, verdict: RunVerdict) -> None:
-    """Write environment.properties: the verdict and what it was reached with."""
-    data = record_to_dict(provenance)
-    settings, versions = data.pop("settings"), data.pop("versions")
-    entries = {"verdict": verdict.value, **data}
-    entries |= {f"settings.{name}": value for name, value in settings.items()}
-    entries |= {f"versions.{name}": value for name, value in versions.items()}
-    lines = [
-        f"{_escaped(name, key=True)} = {_escaped(str(value))}\n"
-        for name, value in entries.items()
-        if value is not None
-    ]
-    allure_dir.mkdir(parents=True, exist_ok=True)
-    (allure_dir / "environment.properties").write_text("".join(lines), encoding="ascii")
+def attach_rate(rate: Rate, findings: Sequence[Finding], protocol: Protocol, *, count_flagged: bool) -> None:
+    """Attach both figures to the test that runs, and say the rate in its description."""
+    file_case(RATE_SUITE)
+    allure.dynamic.description_html(paragraphs(rate_sentence(rate)))
+    for name, svg in _figures(findings, protocol, rate.confidence, count_flagged=count_flagged):
+        allure.attach(svg, name, SVG)
 
 
-def write_categories(allure_dir: Path) -> None:
-    """Write categories.json: failures by what they mean."""
-    categories = []
-    for name, status, exception in _CATEGORIES:
-        category: dict[str, object] = {"name": name, "matchedStatuses": [status]}
-        if exception is not None:
-            category["messageRegex"] = f"{_ANY}{exception}{_ANY}"
-        categories.append(category)
-    allure_dir.mkdir(parents=True, exist_ok=True)
-    (allure_dir / "categories.json").write_text(json.dumps(categories, indent=2) + "\n", encoding="utf-8")
+def attach_to_report(result: AuditResult, *, confidence: float) -> None:
+    """Attach to the report as a whole what the run says: also where no rate case ran."""
+    said = [f"{result.verdict.value.upper()}: {explain_verdict(result)}"]
+    if result.rate:
+        said.append(f"Rate: {rate_sentence(result.rate)}.")
+    said += [f"Note: {note}" for note in result.notes]
+    allure.global_attach("\n".join(said), "verdict", allure.attachment_type.TEXT)
+    if result.protocol is None or not result.findings:
+        return
+    count_flagged = result.provenance is not None and result.provenance.training_set is None
+    for name, svg in _figures(result.findings, result.protocol, confidence, count_flagged=count_flagged):
+        allure.global_attach(svg, name, SVG)
 
 
-def _escaped(text: str, *, key: bool = False) -> str:
-    """Escape for a Java properties file: no value can end its line or begin another entry."""
-    special = "\\ :=#!" if key else "\\"
-    return "".join(_escaped_character(character, special) for character in text)
+def _figures(
+    findings: Sequence[Finding], protocol: Protocol, confidence: float, *, count_flagged: bool
+) -> Sequence[tuple[str, str]]:
+    return tuple(
+        figures_of(
+            findings, match_delta=protocol.match_delta, confidence=confidence, count_flagged=count_flagged
+        )
+    )
 
 
-def _escaped_character(character: str, special: str) -> str:
-    if character in special:
-        return "\\" + character
-    if " " <= character <= "~":
-        return character
-    units = character.encode("utf-16-be", "surrogatepass").hex()
-    return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
+def paragraphs(text: str) -> str:
+    """Turn lines into paragraphs of HTML in which nothing is markup; a command is set to be copied."""
+    shown = []
+    for line in text.splitlines():
+        label, colon, said = line.partition(": ")
+        if line.startswith(REPEAT):
+            shown.append(f"<p>{html.escape(label)}:</p><pre>{html.escape(said)}</pre>")
+        elif colon and label in ("Evidence", "How sure", "Next"):
+            shown.append(f"<p><b>{label}:</b> {html.escape(said)}</p>")
+        else:
+            shown.append(f"<p>{html.escape(line)}</p>")
+    return "\n".join(shown)

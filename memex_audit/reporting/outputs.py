@@ -1,7 +1,8 @@
 """Write down the result of a run, in every form that was asked for."""
 
 import hashlib
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,12 @@ class Output:
 
 
 def write_outputs(
-    result: AuditResult, settings: "Settings", *, allure_folder: Path | None, summary_file: Path | None
+    result: AuditResult,
+    settings: "Settings",
+    *,
+    allure_folder: Path | None,
+    summary_file: Path | None,
+    ci: Mapping[str, str] | None = None,
 ) -> list[Output]:
     """Write the files that the settings name, and those that Allure reads beside its results.
 
@@ -34,6 +40,7 @@ def write_outputs(
         settings: of the run.
         allure_folder: where Allure's results are, if it is active.
         summary_file: the step summary of GitHub Actions, if the run is part of a step.
+        ci: the variables that say which CI job this is, of those that plugin.CI_VARIABLES names.
 
     Returns:
         The files that a user asked for by name, to say where they are, or why they are not.
@@ -52,12 +59,18 @@ def write_outputs(
 
         done = _attempt("step summary", lambda: append_step_summary(summary_file, result, redact=redact))
         written += [done] if done.problem else []
-    if allure_folder and result.provenance:
-        from memex_audit.reporting.allure_report import write_categories, write_environment
-
-        write_environment(allure_folder, result.provenance, result.verdict)
-        write_categories(allure_folder)
+    if allure_folder:
+        done = _attempt("Allure's files", lambda: _complete_allure(allure_folder, result, settings, ci or {}))
+        written += [done] if done.problem else []
     return written
+
+
+def _complete_allure(folder: Path, result: AuditResult, settings: "Settings", ci: Mapping[str, str]) -> None:
+    from memex_audit.reporting.allure_files import write_allure_files
+    from memex_audit.reporting.allure_report import attach_to_report
+
+    write_allure_files(folder, result, ci, now=time.time())
+    attach_to_report(result, confidence=settings.confidence)
 
 
 def _report_page(result: AuditResult, json_name: str, data: bytes, *, redact: bool) -> bytes:

@@ -69,3 +69,22 @@ def test_findings_are_listed_once_most_duplicated_first():
     entries = [{"kind": "finding", "record": record_to_dict(finding(name))} for name in ("b", "a", "b")]
     record.take(report("case", "passed", *entries))
     assert [f.prompt_id for f in record.finish(1).findings] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("dropped", "note"),
+    [
+        ([], []),
+        (["a"], ["1 evidence sheet was"]),
+        # A prompt that two cases ask about is one.
+        (["a", "b", "a"], ["2 evidence sheets were"]),
+    ],
+    ids=["none", "one", "two"],
+)
+def test_evidence_that_was_dropped_is_counted_over_all_cases(dropped, note):
+    record = RunRecord()
+    for prompt_id in dropped:
+        entry = {"kind": "evidence_left_out", "record": {"prompt_id": prompt_id}}
+        record.take(report(f"case {prompt_id}", "passed", entry))
+    rest = " dropped from the Allure report: more than --memex-evidence-mb allows."
+    assert list(record.finish(1).notes) == [beginning + rest for beginning in note]
