@@ -1,6 +1,7 @@
 """The end of a run: its result goes into files, JUnit and the terminal."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,8 @@ class RunOutputs:
         self._config = config
         self._settings = settings
         self._summary_file = summary_file
-        self._written: list[Output] = []
         self._ci = ci
+        self._written: list[Output] = []
 
     def write(self, result: AuditResult) -> bool:
         """Write every file that was asked for; say whether all of them could be."""
@@ -32,8 +33,8 @@ class RunOutputs:
             self._settings,
             allure_folder=Path(allure) if allure else None,
             summary_file=self._summary_file,
-        )
             ci=self._ci,
+        )
         self._add_suite_properties(result)
         return not any(output.problem for output in self._written if output.name != "step summary")
 

@@ -1,6 +1,7 @@
 """One pytest session of an audit: collects cases, takes in what they record, makes the run's result."""
 
-from collections.abc import Generator, Iterator
+import shutil
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from memex_audit.audit import Audit
     from memex_audit.failures import FailureFolding
     from memex_audit.records import AuditPrompt, PromptSet
-    from memex_audit.run_outputs import RunOutputs
     from memex_audit.reporting.allure_report import EvidenceBudget
+    from memex_audit.run_outputs import RunOutputs
     from memex_audit.run_record import RunRecord
     from memex_audit.workbench import Workbench
 
@@ -49,8 +50,8 @@ class AuditSession:
         self.config = config
         self.settings = settings
         self._summary_file = summary_file
-        self._nodeids: tuple[str, ...] = ()
         self._ci = ci or {}
+        self._nodeids: tuple[str, ...] = ()
         self._audits_prompts = False
         self._slots: dict[Any, int] = {}
         self._ended_by: str | None = None
