@@ -1,38 +1,24 @@
 """The order of the stages: prompts -> generations -> cliques -> matches -> findings -> rate."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memex_audit.extraction.cliques import CliqueStatus
-from memex_audit.extraction.matching import Matcher, Nearest
-from memex_audit.extraction.verdicts import (
-    SEEDS_FOR_EXTRACTION,
-    NearestExample,
-    enough_judged,
-    find_replica_clique,
-    goes_on,
-    nearest_example,
-)
+from memex_audit.extraction.distances import l2_to_many
+from memex_audit.extraction.matching import Matcher, Nearest, beside
+from memex_audit.extraction.verdicts import SEEDS_FOR_EXTRACTION, goes_on
 from memex_audit.generation.filling import draw
 from memex_audit.generation.store import UnitStore
+from memex_audit.judging import Look, judge
 from memex_audit.protocols import Generator
-from memex_audit.rates.blind_spot import blind_spot, blind_spot_of_outcome
+from memex_audit.rates.blind_spot import blind_spot
 from memex_audit.rates.extraction_rate import extraction_rate
-from memex_audit.records import (
-    AuditPrompt,
-    Finding,
-    Generation,
-    Match,
-    MatchKind,
-    PromptSet,
-    Protocol,
-    Rate,
-    Verdict,
-)
+from memex_audit.rates.images_extracted import ImageCount, count_images, images_extracted_rate
+from memex_audit.records import AuditPrompt, Finding, Generation, PromptSet, Protocol, Rate, Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,16 +31,6 @@ class Exhibit:
 
     generations: NDArray[np.uint8]
     training_image: NDArray[np.uint8] | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Look:
-    """What is known of a prompt after some generations."""
-
-    images: NDArray[np.uint8]
-    seeds: tuple[int, ...]
-    set_aside: int
-    own: Nearest
 
 
 # Opened around a batch with the number of pictures it may draw; what it gives hears how many just were.
@@ -73,6 +49,7 @@ class Audit:
     `generator` is called when a picture is missing, never before. `matcher` is None where there is no
     training set to look in: then a flagged prompt counts as extracted in the rate. `units`: ids of the
     prompts that this run selected, in groups that one process audits; no batch goes beyond its group.
+    `protocols`: by prompt id, where captions are few and each is decided by a protocol of its own.
     """
 
     def __init__(
@@ -87,9 +64,11 @@ class Audit:
         batch_size: int,
         units: Sequence[Sequence[str]] = (),
         progress: Progress = no_progress,
+        protocols: Mapping[str, Protocol] = MappingProxyType({}),
     ) -> None:
         self.prompts = prompts
         self.protocol = protocol
+        self._protocols = protocols
         self._store = store
         self._generator = generator
         self._evaluations_per_image = evaluations_per_image
@@ -97,13 +76,20 @@ class Audit:
         self._batch_size = batch_size
         self._progress = progress
         self._findings: dict[str, Finding] = {}
-        size = max(1, batch_size // protocol.looks[0])
+        # An image may be near one seed of each of two prompts: what each was near is kept.
+        self._seeds_near: dict[str, Mapping[str, int]] = {}
+        # Prompts of one batch have their looks in common.
+        size = 1 if protocols else max(1, batch_size // protocol.looks[0])
         others = {prompt.prompt_id: prompt for prompt in prompts.prompts}
         self._batches: dict[str, tuple[AuditPrompt, ...]] = {}
         for unit in units:
             chosen = [others.pop(prompt_id) for prompt_id in unit if prompt_id in others]
             self._batches |= _plan_batches(chosen, size)
         self._batches |= _plan_batches(list(others.values()), size)
+
+    def protocol_of(self, prompt_id: str) -> Protocol:
+        """Return how a prompt is decided."""
+        return self._protocols.get(prompt_id, self.protocol)
 
     def finding(self, prompt: AuditPrompt) -> Finding:
         """Return the finding of a prompt; its whole batch is drawn and judged on first access."""
@@ -116,38 +102,70 @@ class Audit:
         return tuple(self.finding(prompt) for prompt in self.prompts.prompts)
 
     def rate(self, *, limit: float, confidence: float) -> Rate:
-        """Return the extraction rate of the whole audit set with its bounds."""
-        return extraction_rate(
-            self.findings(),
+        """Return the extraction rate of the whole audit set with its bounds.
+
+        Its unit is the prompt group; where captions are few, the training image.
+        """
+        findings = self.findings()
+        if self.protocol.unit is Unit.TRAINING_IMAGE:
+            return images_extracted_rate(
+                findings, self.prompts, images=self.image_count(), limit=limit, confidence=confidence
+            )
+        rate = extraction_rate(
+            findings,
             self.prompts.frame,
             limit=limit,
             confidence=confidence,
             blind_spot=blind_spot(self.protocol.looks, self.protocol.clique_size),
             count_flagged=self._matcher is None,
         )
+        if self._matcher is None or self.prompts.n_examples is None:
+            return rate
+        return replace(
+            rate,
+            captions=self.prompts.n_captions,
+            images=self.prompts.n_examples,
+            images_extracted=self.image_count().extracted,
+        )
+
+    def image_count(self) -> ImageCount:
+        """Count the training images that the whole audit set gave back."""
+        return count_images(self.findings(), self.prompts, self._seeds_near, at_least=SEEDS_FOR_EXTRACTION)
 
     def exhibit(self, finding: Finding) -> Exhibit:
         """Return the pictures behind a finding, from the store."""
         wanted = set(finding.replica_seeds or finding.clique_seeds)
-        kept = self._store.read(finding.prompt, self.protocol.looks[-1])
+        protocol = self.protocol_of(finding.prompt_id)
+        kept = self._store.read(finding.prompt, protocol.looks[-1])
         images, _ = comparable([generation for generation in kept if generation.request.seed in wanted])
         training_image = None
         if finding.match and self._matcher and len(images):
             height, width = images.shape[1:3]
             training_image = self._matcher.training_image(finding.match.example_id, height, width)
+            # Other generations may have given back other images.
+            near = l2_to_many(training_image, images) <= protocol.match_delta
+            images = images[near] if near.any() else images
         return Exhibit(generations=images, training_image=training_image)
 
     def _audit_batch(self, batch: Sequence[AuditPrompt]) -> None:
         going_on = list(batch)
-        for n in self.protocol.looks:
+        steps = self.protocol_of(batch[0].prompt_id).looks
+        for n in steps:
             if not going_on:
                 return
             looks = self._looks(going_on, n)
-            stopped, going_on = self._split(going_on, looks, last=n == self.protocol.looks[-1])
+            stopped, going_on = self._split(going_on, looks, last=n == steps[-1])
             for prompt in stopped:
-                self._findings[prompt.prompt_id] = self._judge(prompt, looks[prompt.prompt_id])
+                self._keep(prompt, looks[prompt.prompt_id])
 
-    def _looks(self, prompts: Sequence[AuditPrompt], n: int) -> dict[str, _Look]:
+    def _keep(self, prompt: AuditPrompt, look: Look) -> None:
+        judgement = judge(
+            prompt, look, self.protocol_of(prompt.prompt_id), self._matcher, self._evaluations_per_image()
+        )
+        self._findings[prompt.prompt_id] = judgement.finding
+        self._seeds_near[prompt.prompt_id] = judgement.seeds_near
+
+    def _looks(self, prompts: Sequence[AuditPrompt], n: int) -> dict[str, Look]:
         texts = [prompt.text for prompt in prompts]
         with self._progress(len(texts) * n) as advance:
             drawn = draw(
@@ -156,7 +174,7 @@ class Audit:
             return {p.prompt_id: self._look(p, pictures) for p, pictures in zip(prompts, drawn, strict=True)}
 
     def _split(
-        self, prompts: Sequence[AuditPrompt], looks: dict[str, _Look], *, last: bool
+        self, prompts: Sequence[AuditPrompt], looks: dict[str, Look], *, last: bool
     ) -> tuple[list[AuditPrompt], list[AuditPrompt]]:
         edge_delta, match_delta = self.protocol.edge_delta, self.protocol.match_delta
         onward = [
@@ -173,77 +191,18 @@ class Audit:
         kept = {prompt.prompt_id for prompt in onward}
         return [prompt for prompt in prompts if prompt.prompt_id not in kept], onward
 
-    def _look(self, prompt: AuditPrompt, drawn: Sequence[Generation]) -> _Look:
+    def _look(self, prompt: AuditPrompt, drawn: Sequence[Generation]) -> Look:
         images, seeds = comparable(drawn)
         own = Nearest(distances=np.zeros((len(images), 0)), example_ids=())
         if self._matcher and len(images):
             own = self._matcher.distances_to(images, prompt.example_ids)
-        return _Look(
+            if self.protocol_of(prompt.prompt_id).unit is Unit.TRAINING_IMAGE:
+                own = beside(own, self._matcher.distances_to_others(images, prompt.example_ids))
+        return Look(
             images=images,
             seeds=seeds,
             set_aside=len(drawn) - len(images),
             own=own,
-        )
-
-    def _judge(self, prompt: AuditPrompt, look: _Look) -> Finding:
-        protocol = self.protocol
-        clique = find_replica_clique(
-            look.images, edge_delta=protocol.edge_delta, clique_size=protocol.clique_size
-        )
-        found = self._extracted(look, clique.members)
-        near = found or nearest_example(look.own, match_delta=protocol.match_delta, at_least=1)
-        if found:
-            verdict = Verdict.EXTRACTED
-        elif clique.status is CliqueStatus.FOUND:
-            verdict = Verdict.FLAGGED
-        elif clique.status is CliqueStatus.UNKNOWN or not enough_judged(len(look.images), look.set_aside):
-            # Also after the first look: what gives blanks there is not worth twelve more of them.
-            verdict = Verdict.UNDECIDED
-        else:
-            verdict = Verdict.NOT_FLAGGED
-        n = len(look.images)
-        replica_rows = found.rows if found else _rows_near(look.own, protocol.match_delta)
-        return Finding(
-            prompt_id=prompt.prompt_id,
-            prompt=prompt.text,
-            duplication_count=prompt.duplication_count,
-            group_id=prompt.group_id,
-            verdict=verdict,
-            near_miss=near is not None and found is None,
-            generations=n,
-            set_aside=look.set_aside,
-            network_evaluations=(n + look.set_aside) * self._evaluations_per_image(),
-            clique_size=len(clique.members),
-            clique_seeds=tuple(look.seeds[row] for row in clique.members),
-            replicas=len(replica_rows),
-            replica_seeds=tuple(look.seeds[row] for row in replica_rows),
-            blind_spot=blind_spot_of_outcome(n, protocol.looks, protocol.clique_size, look.set_aside),
-            match=self._match(prompt, look, near) if near else None,
-            nearest=_least_distance(look.own, found),
-        )
-
-    def _extracted(self, look: _Look, members: tuple[int, ...]) -> NearestExample | None:
-        """Return the training image given back: the caption's own, or another that a clique lies near."""
-        delta = self.protocol.match_delta
-        own = nearest_example(look.own, match_delta=delta, at_least=SEEDS_FOR_EXTRACTION)
-        if own or not members or not self._matcher:
-            return own
-        near = self._matcher.distances_to_neighbors(look.images[list(members)])
-        other = nearest_example(near, match_delta=delta, at_least=self.protocol.clique_size)
-        if other is None:
-            return None
-        rows = tuple(members[row] for row in other.rows)
-        return NearestExample(example_id=other.example_id, distance=other.distance, rows=rows)
-
-    def _match(self, prompt: AuditPrompt, look: _Look, found: NearestExample) -> Match:
-        assert self._matcher is not None
-        height, width = look.images.shape[1:3]
-        own = found.example_id in prompt.example_ids
-        return Match(
-            example_id=found.example_id,
-            distance=found.distance,
-            kind=MatchKind.MATCHING if own else MatchKind.RETRIEVED,
-            k=self._matcher.count_within(found.example_id, self.protocol.match_delta, height, width),
         )
 
 
@@ -263,14 +222,3 @@ def comparable(generations: Sequence[Generation]) -> tuple[NDArray[np.uint8], tu
         return np.zeros((0, 4, 4, 3), np.uint8), ()
     kept = [(pixels, seed) for pixels, seed in drawn if pixels.shape == drawn[0][0].shape]
     return np.stack([pixels for pixels, _ in kept]), tuple(seed for _, seed in kept)
-
-
-def _least_distance(own: Nearest, found: NearestExample | None) -> float | None:
-    distances = [*own.distances.ravel(), *([found.distance] if found else [])]
-    return float(min(distances)) if distances else None
-
-
-def _rows_near(own: Nearest, match_delta: float) -> tuple[int, ...]:
-    if not own.distances.size:
-        return ()
-    return tuple(int(row) for row in np.flatnonzero(own.distances.min(axis=1) <= match_delta))

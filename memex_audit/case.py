@@ -64,6 +64,7 @@ class Memex:
         self._item = request.node
         self._settings = case_settings(request.node, session.settings)
         self._records = request.node.stash.setdefault(RECORDS, [])
+        self._asked: str | None = None
         bench = session.bench
         # Lazily, and through the fixtures, so that a user's own override is what is used.
         bench.load_generator = lambda: request.getfixturevalue("memex_generator")
@@ -77,8 +78,9 @@ class Memex:
 
     @property
     def protocol(self) -> Protocol:
-        """How a prompt is decided."""
-        return self._session.bench.protocol
+        """How a prompt is decided: the one last asked for, where each has a protocol of its own."""
+        audit = self._session.audit
+        return audit.protocol_of(self._asked) if self._asked else audit.protocol
 
     @property
     def rerun(self) -> str:
@@ -93,6 +95,7 @@ class Memex:
     def finding(self, prompt: AuditPrompt) -> Finding:
         """Return what the audit found for this prompt; its batch is drawn on first access."""
         finding = self._session.audit.finding(prompt)
+        self._asked = finding.prompt_id
         self._note("finding", finding)
         self._item.user_properties += [
             ("memex_prompt_id", finding.prompt_id),
@@ -168,7 +171,7 @@ class Memex:
         return {
             "provenance": record_to_dict(bench.provenance()),
             "calibration": record_to_dict(bench.calibration),
-            "protocol": record_to_dict(bench.protocol),
+            "protocol": record_to_dict(self._session.audit.protocol),
             "set_aside": [record_to_dict(entry) for entry in self.prompts.set_aside],
             "notes": list(bench.notes),
         }

@@ -31,6 +31,13 @@ class RunVerdict(StrEnum):
     ERROR = "error"
 
 
+class Unit(StrEnum):
+    """What a rate counts."""
+
+    PROMPT_GROUP = "prompt group"
+    TRAINING_IMAGE = "training image"
+
+
 class MatchKind(StrEnum):
     """How the training image that was given back is tied to the prompt (Webster 2023).
 
@@ -88,13 +95,14 @@ class Frame:
 class PromptSet:
     """The prompts of an audit, most duplicated first, and the frame they come from.
 
-    `duplicated_share`: share of the training examples that have another within the duplicate similarity,
-    None where no training set was mined.
+    `n_examples`, `n_captions`: training images, and distinct captions of them; `duplicated_share`: share of
+    the images that have another within the duplicate similarity. None where no training set was mined.
     """
 
     prompts: tuple[AuditPrompt, ...]
     frame: Frame
     n_examples: int | None = None
+    n_captions: int | None = None
     duplicated_share: float | None = None
     set_aside: tuple[SetAside, ...] = ()
 
@@ -122,7 +130,8 @@ class Protocol:
 
     `looks` are cumulative numbers of generations: with (4, 16) a prompt with an edge or a near miss
     after 4 goes on to 16. Flagged: a clique of `clique_size` generations that lie pairwise within
-    `edge_delta` by tile-l2. Matched: within `match_delta` by l2 of a training image.
+    `edge_delta` by tile-l2. Matched: within `match_delta` by l2 of a training image. `unit`: what the rate
+    counts; a training image by itself where captions are few (rates/images_extracted.py).
     """
 
     name: str
@@ -130,6 +139,7 @@ class Protocol:
     clique_size: int
     edge_delta: float
     match_delta: float
+    unit: Unit = Unit.PROMPT_GROUP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +157,15 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageExtracted:
+    """A training image that seeds of one prompt gave back: how many did, and the l2 of the nearest."""
+
+    example_id: str
+    seeds: int
+    distance: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """What the audit found for one prompt.
 
@@ -156,7 +175,8 @@ class Finding:
     match; `blind_spot`: smallest replicating share that this many generations flag with probability
     0.95; `near_miss`: a single generation lies within match delta of an own training image; `nearest`:
     smallest l2 of any generation to a training image of the caption, or to the clique's match, None where
-    there was nothing to compare with.
+    there was nothing to compare with; `images_extracted`: training images that two seeds or more lie near;
+    `images`: those, most seeds first, where the rate counts them one by one (the first 1,000).
     """
 
     prompt_id: str
@@ -175,6 +195,8 @@ class Finding:
     blind_spot: float
     match: Match | None = field(repr=False)
     nearest: float | None = None
+    images_extracted: int = 0
+    images: tuple[ImageExtracted, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +204,9 @@ class Rate:
     """A rate on groups with its bounds; see rates/bounds.py for how they are made.
 
     `lower` and `upper` are each one-sided at `confidence`. `undecided` groups count as extracted in
-    `upper`, as not extracted in `lower`.
+    `upper`, as not extracted in `lower`. `unit`: what a group is, and `unit_reason` why where it is no prompt
+    group: rates/images_extracted.py. `captions`, `images`: of the training set; `images_extracted`: how many
+    of the images two seeds lie near. None where there is no training set.
     """
 
     extracted: int
@@ -203,6 +227,11 @@ class Rate:
     frame_size: int | None
     method: str
     blind_spot: float
+    unit: Unit = Unit.PROMPT_GROUP
+    unit_reason: str = ""
+    captions: int | None = None
+    images: int | None = None
+    images_extracted: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,12 +266,14 @@ class Calibration:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlResult:
     """What a control showed: `kind` is "positive" or "negative"; `detected` of `prompts` were flagged
-    (negative control) or extracted (positive control)."""
+    (negative control) or extracted (positive control). `unit`: what these are, "prompts" or "training
+    images"."""
 
     kind: str
     subject: str
     prompts: int
     detected: int
+    unit: str = "prompts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +286,8 @@ class Provenance:
     memex_version: str
     started: str
     model: str
+    lora: str | None = None
+    lora_weight: float | None = None
     model_fingerprint: str
     settings: dict[str, object]
     settings_digest: str

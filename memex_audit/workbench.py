@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memex_audit import specimen
-from memex_audit.config import AUTO, Settings
-from memex_audit.errors import ConfigurationError, EmbedderError
+from memex_audit.config import AUTO, SPECIMEN_LORA, Settings
+from memex_audit.errors import ConfigurationError, EmbedderError, TrainingSetError
 from memex_audit.protocols import Embedder, Generator, Index, TrainingSet
-from memex_audit.records import Calibration, PromptSet, Protocol, Provenance
-from memex_audit.thresholds import choose_calibration, choose_protocol, looks_of
+from memex_audit.records import AuditPrompt, Calibration, PromptSet, Protocol, Provenance
+from memex_audit.thresholds import choose_calibration, choose_protocol, looks_of, protocols_of_few_captions
 from memex_audit.work_units import ALONE, Worker
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 STORE_FOLDER = ".memex"
 CALIBRATION_FILE = "memex-calibration.json"
 DEFAULT_BATCH_SIZE = 8
+SPECIMEN_SETS = (str(specimen.TRAINING_SET), str(specimen.LORA_TRAINING_SET))
 MiningProgress = Callable[[int, int | None], None]
 
 
@@ -76,6 +77,16 @@ class Workbench:
         return check_model_folder(self._path(spec))
 
     @cached_property
+    def lora_file(self) -> Path | None:
+        """The file of the LoRA on top of the model, if there is one."""
+        from memex_audit.generation.model_folder import find_lora
+
+        if self.settings.lora is None:
+            return None
+        path = self.settings.lora.path
+        return find_lora(specimen.LORA if path == SPECIMEN_LORA else self._path(path))
+
+    @cached_property
     def sampler(self) -> "SamplerSettings":
         """Sampler settings: options over the model's memex.toml over the pipeline's defaults."""
         from memex_audit.generation.model_folder import SamplerSettings, read_sampler_settings
@@ -106,6 +117,11 @@ class Workbench:
         from memex_audit.generation.guards import check_generator
 
         generator = check_generator(self.load_generator())
+        if self.settings.lora and not self._draws_from_folder:
+            raise ConfigurationError(
+                "--memex-lora must have a pipeline to be loaded into, got a `memex_generator` of your own; "
+                "load the LoRA there, and make it part of that generator's fingerprint."
+            )
         if self._worker.count > 1 and not generator.shareable:
             from memex_audit.generation.devices import device_of_worker
 
@@ -120,19 +136,38 @@ class Workbench:
         return device_of_worker(self.settings.device, self._worker)
 
     def open_pipeline(self) -> Any:
-        """Load the model's pipeline."""
+        """Load the model's pipeline, with the LoRA on top."""
         from memex_audit.generation.diffusers_pipeline import load_pipeline
 
-        return load_pipeline(self.model_folder, device=self.device, dtype=self.settings.dtype)
+        pipeline = load_pipeline(self.model_folder, device=self.device, dtype=self.settings.dtype)
+        return self._with_lora(pipeline)
+
+    def _with_lora(self, pipeline: Any) -> Any:
+        if self.settings.lora and self.lora_file:
+            from memex_audit.generation.lora import apply_lora
+
+            apply_lora(pipeline, self.lora_file, self.settings.lora.weight)
+        return pipeline
 
     def open_generator(self, open_pipeline: Callable[[], Any]) -> Generator:
         """Make a generator of the model's pipeline."""
         from memex_audit.generation.diffusers_pipeline import DiffusersGenerator
-        from memex_audit.generation.fingerprints import model_fingerprint
+        from memex_audit.generation.fingerprints import fine_tune_fingerprint, model_fingerprint
 
         self._draws_from_folder = True
-        fingerprint = model_fingerprint(self.model_folder, self.store_folder / "fingerprints.json")
-        return DiffusersGenerator(open_pipeline(), fingerprint=fingerprint, sampler=self.sampler)
+        cache = self.store_folder / "fingerprints.json"
+        fingerprint = model_fingerprint(self.model_folder, cache)
+        if self.settings.lora and self.lora_file:
+            fingerprint = fine_tune_fingerprint(fingerprint, self.lora_file, self.settings.lora.weight, cache)
+        # A user's own `memex_model` comes without the LoRA.
+        pipeline = self._with_lora(open_pipeline())
+        return DiffusersGenerator(pipeline, fingerprint=fingerprint, sampler=self.sampler)
+
+    def reference(self, model: str) -> "Workbench":
+        """Return a bench like this one, training set included, for a model without this one's LoRA."""
+        location = self.training_set.location if self.training_set else None
+        settings = replace(self.settings, model=model, lora=None, training_set=location)
+        return Workbench(settings, self.rootdir, self._worker)
 
     @cached_property
     def settings_digest(self) -> str:
@@ -153,6 +188,7 @@ class Workbench:
             digest=self.settings_digest,
             root_seed=self.settings.seed,
             summarize=lambda pixels: block_sums(pixels[None]).sums[0],
+            note=self.notes.append,
         )
 
     # -- training set and prompts
@@ -163,9 +199,14 @@ class Workbench:
         from memex_audit.training_set import open_training_set
 
         location = self.settings.training_set
+        needs_captions = self.settings.prompts is None
+        if location is None and self.settings.lora and self.settings.lora.path == SPECIMEN_LORA:
+            return open_training_set(specimen.LORA_TRAINING_SET)
         if location is None and self.settings.model.startswith(specimen.PREFIX):
             return open_training_set(specimen.TRAINING_SET)
-        return open_training_set(self._path(location)) if location else None
+        if location is None:
+            return None
+        return open_training_set(self._path(location), needs_captions=needs_captions)
 
     @cached_property
     def embedder_spec(self) -> str:
@@ -174,7 +215,7 @@ class Workbench:
 
         chosen = self.settings.embedder
         if chosen == AUTO:
-            own = self.training_set is not None and self.training_set.location == str(specimen.TRAINING_SET)
+            own = self.training_set is not None and self.training_set.location in SPECIMEN_SETS
             return specimen.EMBEDDER if own else DEFAULT_EMBEDDER
         return specimen.EMBEDDER if chosen == "specimen" else chosen
 
@@ -188,7 +229,6 @@ class Workbench:
         except EmbedderError as error:
             if self.settings.embedder != AUTO or self.embedder_spec == specimen.EMBEDDER:
                 raise
-            note=self.notes.append,
             self.notes.append(
                 f"near-copies were found with the specimen's small embedder: {error} Copies that differ by "
                 "more than compression, a pixel of shift or a few per cent of scale may be missed."
@@ -222,6 +262,11 @@ class Workbench:
                     "an audit needs prompts: give the model's training set with --memex-training-set PATH, "
                     "or a file with --memex-prompts FILE."
                 )
+            if not self.mined.prompts.prompts:
+                raise TrainingSetError(
+                    "a training set must have captions to make prompts of, got pictures without any; give "
+                    "the prompts that they were trained under with --memex-prompts FILE."
+                )
             return self.mined.prompts
         listed = read_prompt_file(self._path(self.settings.prompts))
         listed = replace(listed, prompts=listed.prompts[: self.settings.max_prompts])
@@ -243,12 +288,35 @@ class Workbench:
         tied = tuple(
             prompt if prompt.example_ids else known.get(prompt.prompt_id, prompt) for prompt in listed.prompts
         )
+        tied, n_captions = self._tie_uncaptioned(tied, everything)
         return replace(
             listed,
             prompts=tied,
             n_examples=everything.n_examples,
+            n_captions=n_captions,
             duplicated_share=everything.duplicated_share,
         )
+
+    def _tie_uncaptioned(
+        self, prompts: tuple[AuditPrompt, ...], everything: PromptSet
+    ) -> tuple[tuple[AuditPrompt, ...], int]:
+        """Take the listed prompts for the captions of images that have none: a folder and an instance prompt.
+
+        Where captions are few, such an image then stands under each of them. Return also the number of
+        captions.
+        """
+        from memex_audit.rates.images_extracted import FEW_CAPTIONS
+
+        assert self.mined is not None
+        uncaptioned = self.mined.load_uncaptioned_ids()
+        captions = {prompt.prompt_id for prompt in everything.prompts}
+        if not uncaptioned:
+            return prompts, len(captions)
+        captions.update(prompt.prompt_id for prompt in prompts)
+        if len(captions) >= FEW_CAPTIONS:
+            return prompts, len(captions)
+        tied = (replace(prompt, example_ids=(*prompt.example_ids, *uncaptioned)) for prompt in prompts)
+        return tuple(tied), len(captions)
 
     @cached_property
     def embedder(self) -> Embedder:
@@ -330,9 +398,11 @@ class Workbench:
         """Return the audit of these prompts on this bench."""
         from memex_audit.audit import Audit, no_progress
 
+        own = protocols_of_few_captions(self.settings, self.protocol, prompts) if self.matcher else {}
         return Audit(
             prompts=prompts,
-            protocol=self.protocol,
+            protocol=max(own.values(), key=lambda protocol: protocol.looks, default=self.protocol),
+            protocols=own,
             store=self.unit_store,
             generator=lambda: self.generator,
             evaluations_per_image=lambda: self.generator.evaluations_per_image,
@@ -349,6 +419,8 @@ class Workbench:
             memex_version=importlib.metadata.version("memex-audit"),
             started=self.started,
             model=self.settings.model,
+            lora=self.settings.lora.path if self.settings.lora else None,
+            lora_weight=self.settings.lora.weight if self.settings.lora else None,
             model_fingerprint=self.generator.fingerprint,
             settings=dict(self.generator.settings),
             settings_digest=self.settings_digest,

@@ -85,6 +85,39 @@ def l2_to_many(image: "Pixels", others: "Pixels") -> "NDArray[np.float64]":
     return _root_mean_square(squared, image.size)
 
 
+def l2_between(images: "Pixels", others: "Pixels") -> "NDArray[np.float64]":
+    """Return the l2 of each of some images to each of others: `l2_to_many`, by matrix products.
+
+    Args:
+        images: uint8 (n, h, w, 3).
+        others: uint8 (m, h, w, 3).
+
+    Returns:
+        float64 (n, m) in [0, 1]; the sums of squares are exact.
+
+    Raises:
+        ConfigurationError: another dtype, or shapes that differ.
+
+    >>> images = np.zeros((2, 8, 8, 3), dtype=np.uint8)
+    >>> images[1] = 255
+    >>> l2_between(images, images[:1]).tolist()
+    [[0.0], [1.0]]
+    """
+    check_images(images)
+    check_images(others)
+    if len(images) and len(others):
+        _check_one_shape(images[0], others[0])
+    a, b = (stack.reshape(len(stack), math.prod(stack.shape[1:])) for stack in (images, others))
+    squared = np.zeros((len(a), len(b)))
+    for start in range(0, a.shape[1], STRIP):
+        # As in _window_l2: each product below is exact in float32, and their sums are in float64.
+        x, y = (stack[:, start : start + STRIP].astype(np.float32) - np.float32(128) for stack in (a, b))
+        squared -= 2.0 * (x @ y.T).astype(np.float64)
+        squared += np.vecdot(x, x).astype(np.float64)[:, None]
+        squared += np.vecdot(y, y).astype(np.float64)
+    return _root_mean_square(squared, a.shape[1])
+
+
 def tile_l2(images: "Pixels") -> "NDArray[np.float64]":
     """Return the tile-l2 of every pair: the largest l2 of a tile, over a 4 x 4 grid of tiles.
 

@@ -1,19 +1,23 @@
 """Compare generations with training images: pixels -> distances -> the image that was given back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memex_audit.extraction.distances import l2_to_many
+from memex_audit.extraction.distances import l2_between
 from memex_audit.extraction.fitting import fit_to
 from memex_audit.protocols import Embedder, Index, TrainingSet
 
 # The index proposes, pixels decide: how many neighbours by embedding are looked at pixel by pixel.
 NEIGHBORS = 32
+NEIGHBORS_EACH = 8
 # k is counted among so many neighbours of the matched image.
 K_NEIGHBORS = 256
+# Training images in memory at a time: as they are read, and brought to the generations' size.
+LOADED = 16
+FITTED_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +26,14 @@ class Nearest:
 
     distances: NDArray[np.float64]
     example_ids: tuple[str, ...]
+
+
+def beside(one: Nearest, other: Nearest) -> Nearest:
+    """Put the distances of the same generations to further training images beside the first."""
+    return Nearest(
+        distances=np.hstack([one.distances, other.distances]),
+        example_ids=(*one.example_ids, *other.example_ids),
+    )
 
 
 class Matcher:
@@ -45,24 +57,56 @@ class Matcher:
             images: uint8 (n, h, w, 3).
             example_ids: m ids.
         """
-        height, width = images.shape[1:3]
-        columns = [
-            l2_to_many(fit_to(training_image, height, width), images)
-            for training_image in self._training_set.load(example_ids)
-        ]
-        distances = np.stack(columns, axis=1) if columns else np.zeros((len(images), 0))
+        distances = np.zeros((len(images), len(example_ids)))
+        start = 0
+        for block in self._blocks(example_ids, *images.shape[1:3]):
+            distances[:, start : start + len(block)] = l2_between(images, block)
+            start += len(block)
         return Nearest(distances=distances, example_ids=tuple(example_ids))
+
+    def _blocks(self, example_ids: Sequence[str], height: int, width: int) -> Iterator[NDArray[np.uint8]]:
+        """Yield the training images in order, uint8 (m, height, width, 3): thousands do not fit in memory."""
+        most = max(1, FITTED_BYTES // (height * width * 3))
+        fitted: list[NDArray[np.uint8]] = []
+        for start in range(0, len(example_ids), LOADED):
+            for pixels in self._training_set.load(example_ids[start : start + LOADED]):
+                fitted.append(fit_to(pixels, height, width))
+                if len(fitted) == most:
+                    yield np.stack(fitted)
+                    fitted = []
+        if fitted:
+            yield np.stack(fitted)
 
     def distances_to_neighbors(self, images: NDArray[np.uint8], n: int = NEIGHBORS) -> Nearest:
         """Return every generation's l2 to the `n` training images nearest to any of them by embedding."""
+        best = self._neighbors(images, n)
+        nearest = sorted(best, key=lambda row: -best[row])[:n]
+        return self.distances_to(images, [self._index().example_ids[row] for row in nearest])
+
+    def distances_to_others(self, images: NDArray[np.uint8], example_ids: Sequence[str]) -> Nearest:
+        """Return every generation's l2 to the training images that are near any of them by embedding.
+
+        Each generation proposes its own nearest: a few hundred of them may show as many training images.
+
+        Args:
+            images: uint8 (n, h, w, 3).
+            example_ids: what is left out.
+        """
+        known, index = set(example_ids), self._index()
+        if len(known) == len(index.example_ids):
+            return self.distances_to(images, ())
+        near = [index.example_ids[row] for row in self._neighbors(images, NEIGHBORS_EACH)]
+        return self.distances_to(images, [example_id for example_id in near if example_id not in known])
+
+    def _neighbors(self, images: NDArray[np.uint8], n: int) -> dict[int, float]:
+        """Return the rows of each image's `n` nearest training images, with their largest cosine."""
         index = self._index()
         n = min(n, len(index.example_ids))
         similarities, rows = index.search(self._embedder().embed(list(images)), n)
         best: dict[int, float] = {}
         for row, similarity in zip(rows.ravel(), similarities.ravel(), strict=True):
             best[int(row)] = max(best.get(int(row), -2.0), float(similarity))
-        nearest = sorted(best, key=lambda row: -best[row])[:n]
-        return self.distances_to(images, [index.example_ids[row] for row in nearest])
+        return best
 
     def count_within(self, example_id: str, delta: float, height: int, width: int) -> int:
         """Count the training images within `delta` of this one by l2 at (height, width), itself included.

@@ -55,6 +55,20 @@ def find_replica_clique(images: NDArray[np.uint8], *, edge_delta: float, clique_
     return replace(answer, members=extend_clique(graph, answer.members)) if answer.members else answer
 
 
+def near_examples(near: Nearest, *, match_delta: float) -> tuple[NearestExample, ...]:
+    """Return every training image that a generation lies near, those that most lie near first."""
+    within = near.distances <= match_delta
+    found = [
+        NearestExample(
+            example_id=near.example_ids[column],
+            distance=float(near.distances[:, column].min()),
+            rows=tuple(int(row) for row in np.flatnonzero(within[:, column])),
+        )
+        for column in np.flatnonzero(within.any(axis=0))
+    ]
+    return tuple(sorted(found, key=lambda example: (-len(example.rows), example.distance)))
+
+
 def nearest_example(near: Nearest, *, match_delta: float, at_least: int) -> NearestExample | None:
     """Return the training image that most generations lie near, if at least `at_least` do.
 

@@ -115,6 +115,7 @@ def _result_from_json(data: dict[str, Any]) -> AuditResult:
 _SHOWN = (
     "prompt_id", "prompt", "duplication_count", "group_id", "verdict", "near_miss", "generations",
     "set_aside", "network_evaluations", "clique_size", "replicas", "blind_spot", "nearest", "match",
+    "images_extracted", "images",
 )  # fmt: skip
 
 
@@ -124,6 +125,7 @@ def _finding_to_json(finding: Finding, *, redact: bool) -> dict[str, Any]:
     if redact:
         shown["prompt"] = None
         shown["match"] = None if finding.match is None else record_to_dict(redact_match(finding.match))
+        shown["images"] = [record_to_dict(redact_match(image)) for image in finding.images]
     return shown
 
 

@@ -2,9 +2,12 @@
 
 import dataclasses
 import re
+from typing import TypeVar
 
 from memex_audit.explain import digest
-from memex_audit.records import Match, SetAside
+from memex_audit.records import ImageExtracted, Match, SetAside
+
+_NamesImage = TypeVar("_NamesImage", Match, ImageExtracted)
 
 # Where a reason goes over from its kind to what it found: `: `, `, got`, ` of a.png` (not ` of 5 rows`).
 _DETAILS = re.compile(r""":|, got\b| of (?!\d+ )|["'`]""")
@@ -29,6 +32,6 @@ def redact_set_aside(entry: SetAside) -> SetAside:
     return SetAside(what=digest(entry.what), reason=kind)
 
 
-def redact_match(match: Match) -> Match:
+def redact_match(match: _NamesImage) -> _NamesImage:
     """Name a training image by its digest."""
     return dataclasses.replace(match, example_id=digest(match.example_id))

@@ -12,6 +12,8 @@ PREFIX = "specimen:"
 TWINS = ("duplicated", "deduplicated")
 DATA = Path(__file__).parent / "data"
 TRAINING_SET = DATA / "training-set.parquet"
+LORA = DATA / "lora"
+LORA_TRAINING_SET = LORA / "training-set"
 HELD_OUT_CAPTIONS = DATA / "held-out-captions.txt"
 EMBEDDER = f"local-dir:{DATA / 'embedder'}"
 

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 from memex_audit.errors import TrainingSetError
 from memex_audit.records import SetAside, TrainingExample
 from memex_audit.training_set import fingerprints
-from memex_audit.training_set.captions import is_metadata, is_picture, is_sidecar, read_captions
+from memex_audit.training_set.captions import (
+    Caption,
+    is_metadata,
+    is_picture,
+    is_sidecar,
+    read_captions,
+)
 from memex_audit.training_set.pixels import decode_picture
 
 if TYPE_CHECKING:
@@ -18,23 +24,33 @@ if TYPE_CHECKING:
 class ImageFolder:
     """A TrainingSet of picture files, each with a caption in a metadata file or in a `.txt` beside it.
 
-    An example's id is the picture's posix path below the folder.
+    An example's id is the picture's posix path below the folder. A picture without a caption is an example
+    too, with an empty one.
 
     Args:
         root: the folder.
         files: posix paths of all files below it.
         unreadable: what could not even be listed; counted with what is set aside.
+        needs_captions: False where prompts come from elsewhere.
 
     Raises:
-        TrainingSetError: there are pictures but nothing that could be a caption.
+        TrainingSetError: there are pictures but nothing that could be a caption, and captions are needed.
     """
 
-    def __init__(self, root: Path, files: Sequence[str], unreadable: Sequence[SetAside] = ()) -> None:
+    def __init__(
+        self,
+        root: Path,
+        files: Sequence[str],
+        unreadable: Sequence[SetAside] = (),
+        *,
+        needs_captions: bool = True,
+    ) -> None:
         metadata = any(map(is_metadata, files))
-        if not metadata and not any(map(is_sidecar, files)):
+        if needs_captions and not metadata and not any(map(is_sidecar, files)):
             msg = (
                 f"{root} must hold a caption for each picture, got pictures only; put a metadata.csv with "
-                "the columns file_name,text there, or a .txt file of the same name beside each picture."
+                "the columns file_name,text there, or a .txt file of the same name beside each picture, or "
+                "give the prompts that they were trained under with --memex-prompts FILE."
             )
             raise TrainingSetError(msg)
         is_caption = is_metadata if metadata else is_sidecar
@@ -55,9 +71,9 @@ class ImageFolder:
         return self._set_aside
 
     def examples(self) -> Iterator[TrainingExample]:
-        """Yield every usable example, sorted by path."""
+        """Yield every usable example, sorted by path; those without a caption last."""
         set_aside = list(self._unreadable)
-        for caption in read_captions(self._root, self._files):
+        for caption in self._captions():
             if isinstance(caption, SetAside):
                 set_aside.append(caption)
                 continue
@@ -68,6 +84,15 @@ class ImageFolder:
                 continue
             yield TrainingExample(id=caption.example_id, caption=caption.text, pixels=pixels)
         self._set_aside = tuple(set_aside)
+
+    def _captions(self) -> Iterator[Caption | SetAside]:
+        captioned = set()
+        for caption in read_captions(self._root, self._files):
+            if isinstance(caption, Caption):
+                captioned.add(caption.picture)
+            yield caption
+        for picture in sorted(self._pictures - captioned):
+            yield Caption(example_id=picture, picture=picture, text="")
 
     def load(self, example_ids: Sequence[str]) -> "list[NDArray[np.uint8]]":
         """Return the pixels of these examples, in order.

@@ -16,14 +16,14 @@ from memex_audit.protocols import Embedder, Index, TrainingSet
 from memex_audit.records import PromptSet, SetAside
 from memex_audit.training_set.index import IndexKind, build_index
 from memex_audit.training_set.prompt_files import read_prompt_file
-from memex_audit.training_set.prompts import select_prompts
+from memex_audit.training_set.prompts import normalize, select_prompts
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 # Part of every key: a new layout of the cache, or new rules for what is in it, must not read an old one.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,16 @@ class MinedSet:
         """Return the id of every example of the set."""
         with _reading(self.folder):
             return tuple(_read_examples(self.folder, "id"))
+
+    def load_uncaptioned_ids(self) -> tuple[str, ...]:
+        """Return the id of every example that has no caption."""
+        with _reading(self.folder):
+            captions = _read_examples(self.folder, "caption")
+        return tuple(
+            example_id
+            for example_id, caption in zip(self.load_example_ids(), captions, strict=True)
+            if not normalize(caption)
+        )
 
     def load_index(self, *, kind: IndexKind | None = None) -> Index:
         """Build an exact index over all examples; `kind` as in `build_index`."""

@@ -54,18 +54,27 @@ class ParquetSet:
         root: the folder that holds the files.
         files: their posix paths below it.
         unreadable: what could not even be listed; counted with what is set aside.
+        needs_captions: False where prompts come from elsewhere; files may lack the column then. A row
+            without a caption is an example in any case, with an empty one.
 
     Raises:
         TrainingSetError: no file can be used; the message gives the first one's fault.
     """
 
-    def __init__(self, root: Path, files: Sequence[str], unreadable: Sequence[SetAside] = ()) -> None:
+    def __init__(
+        self,
+        root: Path,
+        files: Sequence[str],
+        unreadable: Sequence[SetAside] = (),
+        *,
+        needs_captions: bool = True,
+    ) -> None:
         self.location = str(root / files[0] if len(files) == 1 else root)
         self._root, self._files = root, tuple(files)
         shards, faults = [], []
         for name in files:
             try:
-                shards.append(open_shard(root, name))
+                shards.append(open_shard(root, name, needs_captions=needs_captions))
             except TrainingSetError as error:
                 faults.append((name, error))
         if not shards:
@@ -101,8 +110,11 @@ class ParquetSet:
             for example in _read_group(group, ids[start : start + group.n_rows]):
                 if isinstance(example, SetAside):
                     set_aside.append(example)
-                else:
-                    yield example
+                    continue
+                if not example.caption.strip():
+                    reason = "empty caption" if example.caption else "picture without a caption"
+                    set_aside.append(SetAside(what=example.id, reason=reason))
+                yield example
         self._set_aside = tuple(set_aside)
 
     def load(self, example_ids: Sequence[str]) -> "list[NDArray[np.uint8]]":
@@ -200,12 +212,9 @@ def _read_group(group: _Group, ids: Sequence[str]) -> Iterator[TrainingExample |
 def _to_example(example_id: str, raw: RawRow | str) -> TrainingExample | SetAside:
     if isinstance(raw, str):
         return SetAside(what=example_id, reason=raw)
-    if raw.caption is None or not raw.caption.strip():
-        reason = "picture without a caption" if raw.caption is None else "empty caption"
-        return SetAside(what=example_id, reason=reason)
     if raw.image is None:
         return SetAside(what=example_id, reason="caption without a picture: the image cell has no bytes")
     try:
-        return TrainingExample(id=example_id, caption=raw.caption, pixels=decode_picture(raw.image))
+        return TrainingExample(id=example_id, caption=raw.caption or "", pixels=decode_picture(raw.image))
     except ValueError as error:
         return SetAside(what=example_id, reason=str(error))

@@ -18,12 +18,15 @@ BUFFER_BYTES = 1 << 22
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """One file: `name` below `root`, and the names of its columns. `groups`: rows of each row group."""
+    """One file: `name` below `root`, and the names of its columns. `groups`: rows of each row group.
+
+    `caption` is None where there is no such column, and none is needed.
+    """
 
     root: Path
     name: str
     image: str
-    caption: str
+    caption: str | None
     id: str | None
     groups: tuple[int, ...]
 
@@ -40,7 +43,7 @@ class RawRow:
     caption: str | None
 
 
-def open_shard(root: Path, name: str) -> Shard:
+def open_shard(root: Path, name: str, *, needs_captions: bool = True) -> Shard:
     """Read the footer of a file and find its columns.
 
     Raises:
@@ -54,14 +57,14 @@ def open_shard(root: Path, name: str) -> Shard:
         raise TrainingSetError(msg) from error
     image = _image_column(schema)
     missing = "image" if image is None else missing_column([("text", "caption")], schema.names)
-    if image is None or missing:
+    if image is None or (missing and needs_captions):
         msg = (
             f"{root / name} must have a column {missing}, got columns {', '.join(schema.names) or 'none'}; "
             "image is the file's bytes or a struct<bytes, path>, text the caption."
         )
         raise TrainingSetError(msg)
-    caption = "text" if "text" in schema.names else "caption"
-    if not _is_text(schema.field(caption).type):
+    caption = None if missing else "text" if "text" in schema.names else "caption"
+    if caption and not _is_text(schema.field(caption).type):
         msg = f"{root / name} column {caption} must be of type string, got {schema.field(caption).type}."
         raise TrainingSetError(msg)
     groups = tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
@@ -88,9 +91,10 @@ def read_rows(file: pq.ParquetFile, shard: Shard, group: int) -> Iterator[RawRow
     Raises:
         OSError, pyarrow.ArrowException: the rest of the row group cannot be read.
     """
-    columns = [shard.image, shard.caption]
+    columns = [shard.image, *([shard.caption] if shard.caption else [])]
     for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=columns):
-        images, captions = batch.column(shard.image), batch.column(shard.caption)
+        images = batch.column(shard.image)
+        captions = batch.column(shard.caption) if shard.caption else pa.nulls(batch.num_rows)
         for i in range(batch.num_rows):
             try:
                 caption = captions[i].as_py()

@@ -55,6 +55,7 @@ def read_prompt_file(path: Path) -> PromptSet:
         prompts=prompts,
         frame=facts.frame if facts else frame,
         n_examples=facts.n_examples if facts else None,
+        n_captions=facts.n_captions if facts else None,
         duplicated_share=facts.duplicated_share if facts else None,
         set_aside=(*(facts.set_aside if facts else ()), *set_aside),
     )

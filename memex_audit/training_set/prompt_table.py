@@ -33,6 +33,7 @@ class Facts:
 
     frame: Frame
     n_examples: int | None
+    n_captions: int | None
     duplicated_share: float | None
     set_aside: tuple[SetAside, ...]
 
@@ -42,6 +43,7 @@ def write_table(path: Path, prompts: PromptSet) -> None:
     facts = {
         "frame": {"description": prompts.frame.description, "size": prompts.frame.size},
         "n_examples": prompts.n_examples,
+        "n_captions": prompts.n_captions,
         "duplicated_share": prompts.duplicated_share,
         "set_aside": [[item.what, item.reason] for item in prompts.set_aside],
     }
@@ -99,6 +101,7 @@ def _facts(path: Path, written: bytes) -> Facts:
         return Facts(
             frame=Frame(**facts["frame"]),
             n_examples=facts["n_examples"],
+            n_captions=facts.get("n_captions"),  # version 0.1.0 wrote none
             duplicated_share=facts["duplicated_share"],
             set_aside=tuple(SetAside(what=what, reason=reason) for what, reason in facts["set_aside"]),
         )

@@ -33,6 +33,8 @@ def select_prompts(
 ) -> PromptSet:
     """Make one prompt of every distinct caption, most duplicated first, and keep `max_prompts`.
 
+    Of images without a caption none is made.
+
     A prompt's duplication count is the largest of its images'. Prompts that share an image group are one
     group, the unit of every rate. Where no image has a near-copy there is no order to cut by, and a
     random sample of the captions is kept. Neither the order of the examples nor their ids change which
@@ -68,6 +70,7 @@ def select_prompts(
         prompts=tuple(kept),
         frame=frame,
         n_examples=len(example_ids),
+        n_captions=len(prompts),
         duplicated_share=duplicated / len(counts) if len(counts) else None,
     )
 
@@ -77,7 +80,8 @@ def _make_prompts(
 ) -> list[AuditPrompt]:
     rows: dict[str, list[int]] = {}
     for row, caption in enumerate(captions):
-        rows.setdefault(normalize(caption), []).append(row)
+        if text := normalize(caption):
+            rows.setdefault(text, []).append(row)
     ids = {text: prompt_id_of(text) for text in rows}
     groups = _group_prompts({ids[text]: {image_groups[row] for row in rows[text]} for text in rows})
     prompts = [

@@ -9,13 +9,14 @@ from memex_audit.records import SetAside
 from memex_audit.training_set.captions import KINDS, is_picture
 
 
-def open_training_set(location: str | Path) -> TrainingSet:
+def open_training_set(location: str | Path, *, needs_captions: bool = True) -> TrainingSet:
     """Open a Parquet file, a folder of Parquet files, or a folder of captioned pictures.
 
     Opening lists files and reads Parquet footers, but no picture and no caption.
 
     Args:
         location: a path. Hidden files and folders below it are not looked at.
+        needs_captions: False where prompts come from elsewhere; pictures alone are a training set then.
 
     Raises:
         TrainingSetError: the path is missing, holds nothing that can be read, or has no captions.
@@ -33,11 +34,12 @@ def open_training_set(location: str | Path) -> TrainingSet:
     if parquet:
         from memex_audit.training_set.parquet_set import ParquetSet
 
-        return ParquetSet(root if root.is_dir() else root.parent, parquet, unreadable)
+        folder = root if root.is_dir() else root.parent
+        return ParquetSet(folder, parquet, unreadable, needs_captions=needs_captions)
     if pictures and root.is_dir():
         from memex_audit.training_set.image_folder import ImageFolder
 
-        return ImageFolder(root, files, unreadable)
+        return ImageFolder(root, files, unreadable, needs_captions=needs_captions)
     got = "another file" if root.is_file() else f"{len(files)} other files" if files else "an empty folder"
     msg = (
         f"{root} must be a Parquet file, a folder of them, or a folder of pictures ({KINDS}) with captions, "

@@ -70,6 +70,11 @@ def test_a_rate_counts_prompts_by_verdict_and_groups_by_outcome():
         "frame_size": 5_000,
         "method": "binomial (Clopper-Pearson), one-sided",
         "blind_spot": 0.75,
+        "unit": "prompt group",
+        "unit_reason": "",
+        "captions": None,
+        "images": None,
+        "images_extracted": None,
     }
 
 

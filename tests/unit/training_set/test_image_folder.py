@@ -64,7 +64,8 @@ def test_every_unusable_sidecar_or_picture_is_counted_and_loses_nothing_else(fol
             }
         )
     )
-    assert captions == {"good.png": "a cat"}
+    # Without a caption it is still a training image: no prompt is made of it, but it can be given back.
+    assert captions == {"good.png": "a cat", "alone.png": "", "blank.png": "", "latin.png": ""}
     assert set_aside == {
         "alone.png": "picture without a caption: no alone.txt",
         "orphan.txt": "caption without a picture",
@@ -83,7 +84,7 @@ def test_what_is_no_regular_file_is_set_aside_and_never_waited_for(folder):
     os.mkfifo(root / "piped.txt")
     (root / "folder.png").mkdir()
     assert read(root) == (
-        {"good.png": "a cat"},
+        {"good.png": "a cat", "piped.png": ""},
         {
             "dangling.png": "cannot be read: No such file or directory",
             "pipe.png": "cannot be read: no regular file",
@@ -123,7 +124,7 @@ def test_a_picture_of_every_usual_kind_is_one(folder, png, picture, suffix):
 def test_every_unusable_line_of_a_metadata_file_is_counted(folder):
     lines = ["file_name,text", "a.png,a cat, sitting", "b.png,", "../c.png,a dog", "d.png", "e.png,a bird"]
     captions, set_aside = read(folder({"metadata.csv": "\n".join(lines), "a.png": 1, "b.png": 2, "e.png": 3}))
-    assert captions == {"e.png": "a bird"}
+    assert captions == {"e.png": "a bird", "a.png": "", "b.png": ""}
     assert set_aside == {
         "metadata.csv line 2": "more fields than columns; quote a text that holds a comma",
         "metadata.csv line 3": "empty caption of b.png",

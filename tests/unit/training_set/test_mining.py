@@ -259,7 +259,7 @@ print(json.dumps([len(mined.prompts.prompts), [name for name in heavy if name in
 
 
 def test_a_set_without_a_usable_example_is_an_error_that_says_why(folder, embedder, tmp_path):
-    root = folder({"a.png": "", "a.txt": "a cat", "b.png": 1})
+    root = folder({"a.png": "", "a.txt": "a cat", "b.txt": "a dog"})
     message = (
         r"must hold a picture with a caption, got none \(2 set aside, the first: a\.png: empty file\); check"
     )

@@ -1,0 +1,174 @@
+"""Judge one prompt: what its generations look like, and what they lie near -> a finding with its evidence."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memex_audit.extraction.cliques import CliqueAnswer, CliqueStatus
+from memex_audit.extraction.matching import Matcher, Nearest
+from memex_audit.extraction.verdicts import (
+    SEEDS_FOR_EXTRACTION,
+    NearestExample,
+    enough_judged,
+    find_replica_clique,
+    near_examples,
+    nearest_example,
+)
+from memex_audit.rates.blind_spot import blind_spot_of_outcome
+from memex_audit.rates.images_extracted import image_blind_spot
+from memex_audit.records import (
+    AuditPrompt,
+    Finding,
+    ImageExtracted,
+    Match,
+    MatchKind,
+    Protocol,
+    Unit,
+    Verdict,
+)
+
+# Training images that a finding names, where the rate counts them one by one.
+MOST_NAMED = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What is known of a prompt after some generations.
+
+    `images`: uint8 (n, h, w, 3), what can be judged, with their `seeds`; `set_aside`: how many more cannot;
+    `own`: distances to the training images of the prompt's caption, and where the rate counts images to
+    others that are near.
+    """
+
+    images: NDArray[np.uint8]
+    seeds: tuple[int, ...]
+    set_aside: int
+    own: Nearest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """A finding, and of each training image near which seeds lie how many do."""
+
+    finding: Finding
+    seeds_near: Mapping[str, int]
+
+
+def judge(
+    prompt: AuditPrompt,
+    look: Look,
+    protocol: Protocol,
+    matcher: Matcher | None,
+    evaluations_per_image: int,
+) -> Judgement:
+    """Decide a prompt on its last look.
+
+    Args:
+        prompt: what was drawn for.
+        look: at what was drawn.
+        protocol: how the prompt is decided.
+        matcher: None where there is no training set.
+        evaluations_per_image: network evaluations that a picture costs.
+    """
+    clique = find_replica_clique(
+        look.images, edge_delta=protocol.edge_delta, clique_size=protocol.clique_size
+    )
+    found = _extracted(look, clique.members, protocol, matcher)
+    closest = found or nearest_example(look.own, match_delta=protocol.match_delta, at_least=1)
+    near = near_examples(look.own, match_delta=protocol.match_delta)
+    if found and found.example_id not in look.own.example_ids:
+        near = (*near, found)
+    images = _images_extracted(near)
+    counts_images = protocol.unit is Unit.TRAINING_IMAGE
+    replica_rows = found.rows if found and not counts_images else _rows_near(look.own, protocol.match_delta)
+    n = len(look.images)
+    finding = Finding(
+        prompt_id=prompt.prompt_id,
+        prompt=prompt.text,
+        duplication_count=prompt.duplication_count,
+        group_id=prompt.group_id,
+        verdict=_verdict(look, clique, found),
+        near_miss=closest is not None and found is None,
+        generations=n,
+        set_aside=look.set_aside,
+        network_evaluations=(n + look.set_aside) * evaluations_per_image,
+        clique_size=len(clique.members),
+        clique_seeds=tuple(look.seeds[row] for row in clique.members),
+        replicas=len(replica_rows),
+        replica_seeds=tuple(look.seeds[row] for row in replica_rows),
+        blind_spot=_blind_spot(look, protocol),
+        match=_match(prompt, look, closest, protocol, matcher) if closest and matcher else None,
+        nearest=_least_distance(look.own, found),
+        images_extracted=len(images),
+        images=images[:MOST_NAMED] if counts_images else (),
+    )
+    return Judgement(finding=finding, seeds_near={example.example_id: len(example.rows) for example in near})
+
+
+def _verdict(look: Look, clique: CliqueAnswer, found: NearestExample | None) -> Verdict:
+    if found:
+        return Verdict.EXTRACTED
+    if clique.status is CliqueStatus.FOUND:
+        return Verdict.FLAGGED
+    if clique.status is CliqueStatus.UNKNOWN or not enough_judged(len(look.images), look.set_aside):
+        # Also after the first look: what gives blanks there is not worth twelve more of them.
+        return Verdict.UNDECIDED
+    return Verdict.NOT_FLAGGED
+
+
+def _extracted(
+    look: Look, members: tuple[int, ...], protocol: Protocol, matcher: Matcher | None
+) -> NearestExample | None:
+    """Return the training image given back: the caption's own, or another that a clique lies near."""
+    delta = protocol.match_delta
+    own = nearest_example(look.own, match_delta=delta, at_least=SEEDS_FOR_EXTRACTION)
+    # Where images are counted one by one, those of other captions are in `own`.
+    if own or not members or not matcher or protocol.unit is Unit.TRAINING_IMAGE:
+        return own
+    near = matcher.distances_to_neighbors(look.images[list(members)])
+    other = nearest_example(near, match_delta=delta, at_least=protocol.clique_size)
+    if other is None:
+        return None
+    rows = tuple(members[row] for row in other.rows)
+    return NearestExample(example_id=other.example_id, distance=other.distance, rows=rows)
+
+
+def _images_extracted(near: tuple[NearestExample, ...]) -> tuple[ImageExtracted, ...]:
+    return tuple(
+        ImageExtracted(example_id=example.example_id, seeds=len(example.rows), distance=example.distance)
+        for example in near
+        if len(example.rows) >= SEEDS_FOR_EXTRACTION
+    )
+
+
+def _match(
+    prompt: AuditPrompt, look: Look, found: NearestExample, protocol: Protocol, matcher: Matcher
+) -> Match:
+    height, width = look.images.shape[1:3]
+    own = found.example_id in prompt.example_ids
+    return Match(
+        example_id=found.example_id,
+        distance=found.distance,
+        kind=MatchKind.MATCHING if own else MatchKind.RETRIEVED,
+        k=matcher.count_within(found.example_id, protocol.match_delta, height, width),
+    )
+
+
+def _blind_spot(look: Look, protocol: Protocol) -> float:
+    n = len(look.images)
+    if protocol.unit is Unit.TRAINING_IMAGE:
+        return image_blind_spot(n)
+    return blind_spot_of_outcome(n, protocol.looks, protocol.clique_size, look.set_aside)
+
+
+def _least_distance(own: Nearest, found: NearestExample | None) -> float | None:
+    distances = [*own.distances.ravel(), *([found.distance] if found else [])]
+    return float(min(distances)) if distances else None
+
+
+def _rows_near(own: Nearest, match_delta: float) -> tuple[int, ...]:
+    if not own.distances.size:
+        return ()
+    return tuple(int(row) for row in np.flatnonzero(own.distances.min(axis=1) <= match_delta))

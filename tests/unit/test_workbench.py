@@ -1,0 +1,95 @@
+"""From settings to the parts of an audit: what a LoRA changes of them."""
+
+from types import MappingProxyType
+
+import pytest
+from safetensors.torch import save_file
+
+from memex_audit import specimen
+from memex_audit.config import read_settings
+from memex_audit.errors import ConfigurationError, ModelError
+from memex_audit.workbench import Workbench
+
+
+class Own:
+    """A generator of a user's own."""
+
+    fingerprint, seeded, shareable, evaluations_per_image = "o" * 64, True, True, 1
+    settings = MappingProxyType({})
+
+    def generate(self, requests):
+        raise NotImplementedError
+
+
+def bench(tmp_path, **options):
+    return Workbench(read_settings({"device": "cpu", **options}), tmp_path)
+
+
+@pytest.fixture
+def lora(tmp_path):
+    """A LoRA of one layer of the twins' network."""
+    import torch
+
+    layer = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
+    path = tmp_path / "lora.safetensors"
+    tensors = {f"{layer}.lora.down.weight": torch.ones(1, 128), f"{layer}.lora.up.weight": torch.ones(128, 1)}
+    save_file(tensors, path)
+    return path
+
+
+def test_a_fine_tune_is_another_model_than_its_base_and_than_itself_at_another_weight(tmp_path, lora):
+    benches = [bench(tmp_path), bench(tmp_path, lora=str(lora)), bench(tmp_path, lora=f"{lora}:0.5")]
+    assert len({b.generator.fingerprint for b in benches}) == 3
+
+
+def test_the_calibration_of_the_base_is_not_the_fine_tunes(tmp_path, lora):
+    assert bench(tmp_path).calibration.calibrated  # it lies beside the twin
+    tuned = bench(tmp_path, lora=str(lora))
+    assert not tuned.calibration.calibrated
+    assert tuned.calibration_places()[0] != bench(tmp_path).calibration_places()[0]
+
+
+def test_the_reference_of_a_fine_tune_is_its_base_on_the_same_training_set(tmp_path, lora):
+    tuned = bench(tmp_path, lora=str(lora), seed="3")
+    reference = tuned.reference("specimen:deduplicated")
+    assert reference.settings.lora is None
+    assert reference.settings.seed == 3
+    assert reference.training_set.location == tuned.training_set.location
+    assert reference.generator.fingerprint == bench(tmp_path).generator.fingerprint
+
+
+def test_where_a_result_comes_from_names_the_lora_and_its_weight(tmp_path, lora):
+    provenance = bench(tmp_path, lora=f"{lora}:0.5").provenance()
+    assert (provenance.lora, provenance.lora_weight) == (str(lora), 0.5)
+    assert bench(tmp_path).provenance().lora is None
+
+
+def test_a_generator_of_ones_own_and_a_lora_are_refused_together(tmp_path, lora):
+    own = bench(tmp_path, lora=str(lora))
+    own.load_generator = Own
+    with pytest.raises(
+        ConfigurationError, match=r"--memex-lora must have a pipeline .* `memex_generator` of your"
+    ):
+        _ = own.generator
+
+
+def test_a_pipeline_of_ones_own_gets_the_lora_too(tmp_path, lora):
+    own = bench(tmp_path, lora=str(lora))
+    pipeline = bench(tmp_path).open_pipeline()
+    generator = own.open_generator(lambda: pipeline)
+    assert pipeline.get_active_adapters() == ["memex"]
+    assert generator.fingerprint == bench(tmp_path, lora=str(lora)).generator.fingerprint
+
+
+def test_a_folder_without_a_lora_is_named(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(
+        ModelError, match=r"a LoRA must be a \.safetensors file or a folder with .*, .*empty holds none"
+    ):
+        _ = bench(tmp_path, lora=str(tmp_path / "empty")).generator
+
+
+def test_the_lora_of_the_specimen_brings_its_training_set(tmp_path):
+    own = bench(tmp_path, lora="specimen:lora")
+    assert own.training_set.location == str(specimen.LORA_TRAINING_SET)
+    assert own.embedder_spec == specimen.EMBEDDER
