@@ -271,7 +271,8 @@ def what_settles(rate: Rate) -> str:
     if rate.frame_size is not None and needed > rate.frame_size:
         return (
             f"it would take {needed:,} groups with no further extraction, and the frame has "
-            f"{rate.frame_size:,}: widen the frame (--memex-prompts), or state a limit that it can bear out"
+            f"{rate.frame_size:,}: widen it (--memex-max-prompts, --memex-prompts), or state a limit that it "
+            "can bear out"
         )
     return (
         f"audit {needed:,} groups in all, {needed - rate.groups:,} more (--memex-max-prompts): that settles "

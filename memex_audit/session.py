@@ -183,7 +183,8 @@ class AuditSession:
             return []
         from memex_audit.reporting.terminal import header_lines
 
-        return header_lines(self.settings, self.prompts if self._audits_prompts else None)
+        prompts = self.prompts if self._audits_prompts else None
+        return header_lines(self.settings, prompts, width=shutil.get_terminal_size().columns)
 
     # -- pytest-xdist, on the controller
 

@@ -45,15 +45,15 @@ class Writer(Protocol):
         ...
 
 
-def header_lines(settings: "Settings", prompts: "PromptSet | None") -> list[str]:
-    """Say what is audited; `prompts` None where no case needs them."""
-    said = [settings.model]
+def header_lines(settings: "Settings", prompts: "PromptSet | None", *, width: int = 80) -> list[str]:
+    """Say what is audited, in lines of the terminal's width; `prompts` None where no case needs them."""
+    limit = f"limit {percent(settings.limit)} at {percent(settings.confidence)} confidence"
+    said = [f"memex: {settings.model}, protocol {settings.preset}, {limit}"]
     if prompts is not None:
         groups = len({prompt.group_id for prompt in prompts.prompts})
-        said.append(f"{len(prompts.prompts):,} prompts in {groups:,} groups ({prompts.frame.description})")
-    said.append(f"protocol {settings.preset}")
-    said.append(f"limit {percent(settings.limit)} at {percent(settings.confidence)} confidence")
-    return wrapped("memex: " + ", ".join(said), WIDEST)
+        frame = f"{len(prompts.prompts):,} prompts in {groups:,} groups: {prompts.frame.description}"
+        said.append(f"memex: {quoted(frame, 1000)[1:-1]}")
+    return [part for line in said for part in wrapped(line, min(width, WIDEST) - 1)]
 
 
 def write_summary(

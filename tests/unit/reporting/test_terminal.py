@@ -201,11 +201,12 @@ def test_the_header_says_what_is_audited():
     prompts = tuple(
         AuditPrompt(prompt_id=str(i), text="t", group_id=str(i // 2), duplication_count=2) for i in range(4)
     )
-    prompt_set = PromptSet(prompts=prompts, frame=Frame(description="all of them", size=9))
-    assert header_lines(Settings(), prompt_set) == [
-        "memex: specimen:deduplicated, 4 prompts in 2 groups (all of them), protocol default, limit 1 % at",
-        "95 % confidence",
+    prompt_set = PromptSet(prompts=prompts, frame=Frame(description="all of a\x1b[2J.csv", size=9))
+    assert header_lines(Settings(), prompt_set, width=80) == [
+        "memex: specimen:deduplicated, protocol default, limit 1 % at 95 % confidence",
+        "memex: 4 prompts in 2 groups: all of a\\x1b[2J.csv",
     ]
-    assert header_lines(Settings(), None) == [
-        "memex: specimen:deduplicated, protocol default, limit 1 % at 95 % confidence"
+    assert header_lines(Settings(), None, width=60) == [
+        "memex: specimen:deduplicated, protocol default, limit 1 %",
+        "at 95 % confidence",
     ]
