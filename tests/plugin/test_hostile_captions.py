@@ -5,6 +5,7 @@ import re
 import shutil
 import unicodedata
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -13,7 +14,8 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 from memex_audit.reporting.json_report import SCHEMA_FILE
-from tests.plugin.conftest import AUDITS
+
+AUDITS = Path(__file__).parents[2] / "audits"
 
 EXTRACTED = (
     "line one\nline two\r\n# heading\n\n- item",
