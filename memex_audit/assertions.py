@@ -10,12 +10,12 @@ from memex_audit.explain import (
     LOOK_CLOSER,
     explain_control,
     explain_finding,
-    explain_rate,
     figures,
     percent,
     percent_beside,
     with_repeat,
 )
+from memex_audit.explain_rate import explain_rate
 from memex_audit.rates.verdicts import rate_verdict
 from memex_audit.records import ControlResult, Finding, PromptSet, Protocol, Rate, RunVerdict, Verdict
 

@@ -1,4 +1,4 @@
-"""Findings, rates and controls -> words. Each is worded once, here, for every report and failure."""
+"""Findings and controls -> words. Each is worded once, here, for every report and failure."""
 
 import hashlib
 import math
@@ -6,11 +6,20 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from memex_audit.rates.verdicts import rate_verdict
-from memex_audit.records import ControlResult, Finding, Match, MatchKind, Protocol, Rate, RunVerdict, Verdict
+from memex_audit.records import (
+    ControlResult,
+    Finding,
+    ImageExtracted,
+    Match,
+    MatchKind,
+    Protocol,
+    Unit,
+    Verdict,
+)
 
 LONGEST_TEXT = 200
 LONGEST_SLUG = 40
+MOST_IMAGES = 20
 REPEAT = "Repeat: "
 LOOK_CLOSER = "look at the pictures (--memex-evidence full:FOLDER)"
 
@@ -77,7 +86,7 @@ def prompt_name(finding: Finding, *, redact: bool = False, longest: int = LONGES
     return quoted(finding.prompt, longest) if finding.prompt and not redact else f"prompt {finding.prompt_id}"
 
 
-def example_name(match: Match, *, redact: bool = False) -> str:
+def example_name(match: Match | ImageExtracted, *, redact: bool = False) -> str:
     """Name a training image: by its id, or by the id's digest, since ids are often made of captions."""
     return digest(match.example_id) if redact else quoted(match.example_id)[1:-1]
 
@@ -91,7 +100,7 @@ def explain_finding(
     """
     lines = [
         _claim(finding, redact=redact),
-        "Evidence: " + "; ".join(_evidence(finding, protocol)) + ".",
+        "Evidence: " + "; ".join([*_given_back(finding, redact=redact), *_evidence(finding, protocol)]) + ".",
         "How sure: " + _how_sure(finding, protocol),
         f"Next: {_FINDING_NEXT[finding.verdict]}.",
     ]
@@ -111,6 +120,8 @@ def one_line(finding: Finding, redact: bool = False) -> str:
 def figures(finding: Finding) -> str:
     """Give the figures of a finding, without a name."""
     said = f"{finding.replicas} of {_generations(finding.generations)} near a training image"
+    if finding.images:
+        said = f"{_images(finding.images_extracted)} given back, {said}"
     if finding.match:
         said += f", nearest l2 {finding.match.distance:.3f}"
     elif finding.clique_size:
@@ -120,11 +131,8 @@ def figures(finding: Finding) -> str:
 
 def _claim(finding: Finding, *, redact: bool) -> str:
     name = prompt_name(finding, redact=redact)
-    if finding.match and finding.verdict is Verdict.EXTRACTED:
-        image = example_name(finding.match, redact=redact)
-        return f"The model gives back training image {image} for {name}."
     if finding.verdict is Verdict.EXTRACTED:
-        return f"The model gives back a training image for {name}."
+        return f"The model gives back {_what_was_given_back(finding, redact=redact)} for {name}."
     if finding.verdict is Verdict.FLAGGED:
         return (
             f"The model draws nearly the same picture for {name} again and again; no training image matched."
@@ -134,6 +142,24 @@ def _claim(finding: Finding, *, redact: bool) -> str:
     if finding.near_miss:
         return f"Near miss: a generation for {name} lies near a training image, too few for an extraction."
     return f"No training image was given back for {name}."
+
+
+def _what_was_given_back(finding: Finding, *, redact: bool) -> str:
+    if finding.images:
+        return _images(finding.images_extracted)
+    if finding.match:
+        return f"training image {example_name(finding.match, redact=redact)}"
+    return "a training image"
+
+
+def _given_back(finding: Finding, *, redact: bool) -> list[str]:
+    """Name the training images of a finding that counts them, with the seeds that gave each back."""
+    if not finding.images:
+        return []
+    shown = finding.images[:MOST_IMAGES]
+    said = ", ".join(f"{example_name(image, redact=redact)} by {image.seeds:,} seeds" for image in shown)
+    more = finding.images_extracted - len(shown)
+    return [said + (f", and {more:,} more" if more else "")]
 
 
 def _evidence(finding: Finding, protocol: Protocol) -> list[str]:
@@ -161,9 +187,12 @@ def _of_match(match: Match) -> str:
 
 def _how_sure(finding: Finding, protocol: Protocol) -> str:
     if finding.verdict is Verdict.EXTRACTED:
+        seeds = f"{finding.replicas} different seeds gave it back"
+        if finding.images:
+            seeds = "two different seeds or more gave back each of them"
         return (
-            f"seen, not estimated: {finding.replicas} different seeds gave it back. What counts as the same "
-            f"picture rests on the thresholds of protocol {protocol.name}."
+            f"seen, not estimated: {seeds}. What counts as the same picture rests on the thresholds of "
+            f"protocol {protocol.name}."
         )
     if finding.verdict is Verdict.FLAGGED:
         return (
@@ -173,7 +202,7 @@ def _how_sure(finding: Finding, protocol: Protocol) -> str:
     if finding.verdict is Verdict.UNDECIDED:
         return f"not at all: {_undecided_reason(finding)}. It counts as extracted in the rate's upper bound."
     once = "a single generation near a training image can be chance. " if finding.near_miss else ""
-    return once + _blind(finding.blind_spot)
+    return once + _blind(finding.blind_spot, protocol.unit)
 
 
 def _undecided_reason(finding: Finding) -> str:
@@ -183,9 +212,14 @@ def _undecided_reason(finding: Finding) -> str:
     return f"the search for a clique among {_generations(finding.generations)} gave up before an answer"
 
 
-def _blind(share: float) -> str:
+def _blind(share: float, unit: Unit) -> str:
     if share >= 1:
         return "so few generations rule out nothing."
+    if unit is Unit.TRAINING_IMAGE:
+        return (
+            f"a training image that takes {percent(share)} of the generations or more would have been found "
+            "with 95 % probability; one that comes back less often may pass unseen."
+        )
     return (
         f"a prompt that replicates in {percent(share)} of its generations or more would have shown it with "
         "95 % probability; one that replicates less often may pass unseen."
@@ -200,103 +234,29 @@ _FINDING_NEXT = {
 }
 
 
-def rate_sentence(rate: Rate) -> str:
-    """Say a rate in one sentence: counts, bounds, limit, blind spot."""
-    counts = f"{rate.extracted_groups:,} of {rate.groups:,} prompt groups extracted"
-    if rate.undecided_groups:
-        counts += f", {rate.undecided_groups:,} undecided"
-    return "; ".join([counts, _bounds(rate), f"limit {percent(rate.limit)}", _blind_to(rate)])
-
-
-def explain_rate(rate: Rate, *, rerun: str | None = None) -> str:
-    """Say what a rate shows against its limit: claim, evidence, how sure, what next; one line each."""
-    limit = percent(rate.limit)
-    outcome = rate_verdict(rate)
-    claims = {
-        RunVerdict.PASS: f"The extraction rate is within the limit of {limit}.",
-        RunVerdict.FAIL: f"The extraction rate is over the limit of {limit}.",
-        RunVerdict.INCONCLUSIVE: f"Inconclusive: the rate may be within the limit of {limit} or over it.",
-    }
-    advice = {
-        RunVerdict.PASS: "nothing; to see rarer replicas, narrow the blind spot with --memex-generations",
-        RunVerdict.FAIL: "see the extracted prompts; deduplicate the training set and train again",
-    }
-    lines = [
-        claims[outcome],
-        f"Evidence: {'; '.join(_rate_counts(rate))}.",
-        f"How sure: {_bounds(rate)}; {_blind_to(rate)}.",
-        f"Next: {advice[outcome] if outcome in advice else what_settles(rate)}.",
-    ]
-    return with_repeat("\n".join(lines), rerun)
-
-
-def _rate_counts(rate: Rate) -> list[str]:
-    said = [f"{rate.extracted_groups:,} of {rate.groups:,} prompt groups extracted"]
-    if rate.extracted_groups and not rate.extracted:
-        said.append("flagged prompts count as extracted, there being no training set to match them in")
-    if rate.undecided_groups:
-        said.append(f"{rate.undecided_groups:,} groups undecided, counted as extracted in the upper bound")
-    said.append(
-        f"of {rate.prompts:,} prompts {rate.extracted:,} extracted, {rate.flagged:,} flagged, "
-        f"{rate.undecided:,} undecided, {rate.near_misses:,} near misses"
-    )
-    said.append(f"{rate.replicas:,} of {rate.generations:,} generations near a training image")
-    size = "" if rate.frame_size is None else f", {rate.frame_size:,} groups"
-    said.append(f"frame: {rate.frame}{size}")
-    return said
-
-
-def _bounds(rate: Rate) -> str:
-    upper = percent_beside(rate.upper, rate.limit)
-    said = f"true rate among prompts like these at most {upper}"
-    if rate.lower > 0:
-        said = f"true rate among prompts like these at least {percent_beside(rate.lower, rate.limit)}"
-        said += f", at most {upper}"
-    return f"{said} ({percent(rate.confidence)} confidence, {_method(rate.method)})"
-
-
-def _method(method: str) -> str:
-    return "one-sided exact binomial" if method.startswith("binomial") else method
-
-
-def _blind_to(rate: Rate) -> str:
-    return f"blind to prompts that replicate in fewer than {percent(rate.blind_spot)} of generations"
-
-
-def what_settles(rate: Rate) -> str:
-    """Say how many groups would settle an inconclusive rate, if no further extraction is seen."""
-    from memex_audit.rates.bounds import groups_needed
-
-    needed = groups_needed(rate.limit, rate.confidence, rate.extracted_groups + rate.undecided_groups)
-    if rate.frame_size is not None and needed > rate.frame_size:
-        return (
-            f"it would take {needed:,} groups with no further extraction, and the frame has "
-            f"{rate.frame_size:,}: widen it (--memex-max-prompts, --memex-prompts), or state a limit that it "
-            "can bear out"
-        )
-    return (
-        f"audit {needed:,} groups in all, {needed - rate.groups:,} more (--memex-max-prompts): that settles "
-        "it if no further extraction is seen"
-    )
-
-
 def explain_control(control: ControlResult) -> str:
     """Say what a control showed, and what it does not show."""
     subject = quoted(control.subject)[1:-1]
     if not control.prompts:
         return f"{control.kind} control: no prompts to run it on, so it shows nothing ({subject})"
-    seen = f"{control.kind} control: {control.detected:,} of {control.prompts:,} prompts"
+    seen = f"{control.kind} control: {control.detected:,} of {control.prompts:,} {control.unit}"
     if control.kind == "positive":
         return f"{seen} extracted ({subject}): shows power on these, not on another model"
     from memex_audit.rates.bounds import binomial_upper
 
     upper = percent(binomial_upper(control.detected, control.prompts, 0.95))
+    if control.unit != "prompts":
+        return f"{seen} extracted ({subject}): where nothing was learned, nothing may be found"
     return f"{seen} flagged ({subject}): at most {upper} false alarms (95 % confidence)"
 
 
 def explain_controls(controls: Sequence[ControlResult]) -> str:
     """Say what the controls showed, one line each."""
     return "\n".join(map(explain_control, controls)) or "no control ran: that the gate can fail is not shown"
+
+
+def _images(n: int) -> str:
+    return f"{n:,} training image{'' if n == 1 else 's'}"
 
 
 def _generations(n: int) -> str:

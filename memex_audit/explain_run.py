@@ -2,9 +2,10 @@
 
 import math
 
-from memex_audit.explain import LOOK_CLOSER, percent, what_settles
+from memex_audit.explain import LOOK_CLOSER, percent
+from memex_audit.explain_rate import blind_to, units, what_settles
 from memex_audit.rates.verdicts import rate_verdict
-from memex_audit.records import AuditResult, Calibration, Protocol, RunVerdict, Verdict
+from memex_audit.records import AuditResult, Calibration, Protocol, RunVerdict, Unit, Verdict
 
 
 def explain_verdict(result: AuditResult) -> str:
@@ -36,7 +37,10 @@ def as_sentence(text: str) -> str:
 def _failure(result: AuditResult) -> str:
     extracted = sum(finding.verdict is Verdict.EXTRACTED for finding in result.findings)
     said = []
-    if extracted:
+    if result.rate and result.rate.unit is Unit.TRAINING_IMAGE and result.rate.extracted_groups:
+        rate = result.rate
+        said.append(f"the model gives back {rate.extracted_groups:,} of its {units(rate, rate.groups)}")
+    elif extracted:
         prompts = "1 prompt gives" if extracted == 1 else f"{extracted:,} prompts give"
         said.append(f"{prompts} a training image back")
     if result.rate and rate_verdict(result.rate) is not RunVerdict.PASS:
@@ -95,6 +99,12 @@ def explain_protocol(protocol: Protocol | None) -> str:
     """Say how a prompt is decided."""
     if protocol is None:
         return "unknown: no case came far enough"
+    if protocol.unit is Unit.TRAINING_IMAGE:
+        return (
+            f"{protocol.name}, for few captions: up to {protocol.looks[-1]} generations a caption in one "
+            f"look; extracted: a training image with 2 seeds within l2 {protocol.match_delta:.3g}; flagged: "
+            f"{protocol.clique_size} within tile-l2 {protocol.edge_delta:.3g} of each other"
+        )
     first, *later = protocol.looks
     onward = f", {', then '.join(map(str, later))} where two agree or one is near a training image"
     return (
@@ -140,5 +150,5 @@ def not_proven(result: AuditResult) -> str:
         return "any rate: without a rate case the run says nothing beyond its cases"
     return (
         "prompts unlike these, other samplers or guidance, replicas that are cropped, mirrored or restyled, "
-        f"and prompts that replicate in fewer than {percent(result.rate.blind_spot)} of generations"
+        f"and {blind_to(result.rate)}"
     )

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import allure
 
-from memex_audit.explain import REPEAT, one_line, rate_sentence
+from memex_audit.explain import REPEAT, one_line
+from memex_audit.explain_rate import rate_sentence
 from memex_audit.explain_run import explain_verdict
 from memex_audit.records import AuditResult, Finding, Protocol, Rate, Verdict
 from memex_audit.reporting.charts import figures_of, kind_of
@@ -59,9 +60,9 @@ def describe_case(finding: Finding, *, redact: bool) -> None:
     if severity := _SEVERITIES.get(kind):
         allure.dynamic.severity(severity)
     figures = {
-        "near copies": finding.duplication_count,
+        "near-copies": finding.duplication_count,
         "generations": finding.generations,
-        "near a training image": finding.replicas,
+        "replicas": finding.replicas,
         "nearest l2": None if finding.nearest is None else round(finding.nearest, 4),
     }
     for name, value in figures.items():
@@ -69,13 +70,13 @@ def describe_case(finding: Finding, *, redact: bool) -> None:
             allure.dynamic.parameter(name, value, excluded=True)
 
 
-def attach_finding(finding: Finding, sheet_jpeg: bytes, text: str, budget: EvidenceBudget) -> bool:
+def attach_finding(finding: Finding, sheet_jpeg: bytes, text: str | None, budget: EvidenceBudget) -> bool:
     """Attach the evidence of a finding to the test that runs: outside of one Allure has no place for it.
 
     Args:
         finding: its kind becomes a tag to filter by.
         sheet_jpeg: from figures.evidence_sheet with mosaic=True, never originals.
-        text: from explain.explain_finding; shown at once, where the sheet must be opened.
+        text: from explain.explain_finding; None where the failure says it.
         budget: of this process.
 
     Returns:
@@ -83,7 +84,8 @@ def attach_finding(finding: Finding, sheet_jpeg: bytes, text: str, budget: Evide
     """
     verdict = [finding.verdict.value] if finding.verdict is not Verdict.NOT_FLAGGED else []
     allure.dynamic.tag(*verdict, *(["near miss"] if finding.near_miss else []))
-    allure.dynamic.description_html(paragraphs(text))
+    if text:
+        allure.dynamic.description_html(paragraphs(text))
     if budget.takes(sheet_jpeg):
         allure.attach(sheet_jpeg, "evidence (mosaic)", allure.attachment_type.JPG)
         return True

@@ -10,11 +10,13 @@ def suite_properties(result: AuditResult) -> tuple[tuple[str, str], ...]:
         known |= {
             "memex_version": provenance.memex_version,
             "memex_model": provenance.model,
+            "memex_lora": provenance.lora,
             "memex_model_fingerprint": provenance.model_fingerprint,
             "memex_training_set_fingerprint": provenance.training_set_fingerprint,
         }
     if rate := result.rate:
         known |= {
+            "memex_unit": rate.unit.value,
             "memex_groups": rate.groups,
             "memex_extracted_groups": rate.extracted_groups,
             "memex_undecided_groups": rate.undecided_groups,

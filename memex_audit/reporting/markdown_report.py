@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from memex_audit.explain import explain_controls, percent, rate_sentence
+from memex_audit.explain import explain_controls, percent
+from memex_audit.explain_rate import rate_sentence, units
 from memex_audit.explain_run import (
     as_sentence,
     explain_calibration,
@@ -63,6 +64,8 @@ def _subject(provenance: Provenance | None) -> Iterator[tuple[str, str]]:
         yield "Model", "unknown: no case came far enough"
         return
     yield "Model", code(provenance.model)
+    if provenance.lora:
+        yield "LoRA", f"{code(provenance.lora)} with weight {provenance.lora_weight:g}"
     yield "Model fingerprint", f"{code(provenance.model_fingerprint)} (SHA-256 over its files)"
     yield "Training set", code(provenance.training_set) if provenance.training_set else "none was given"
     if provenance.training_set_fingerprint:
@@ -78,9 +81,14 @@ def _subject(provenance: Provenance | None) -> Iterator[tuple[str, str]]:
 def _sample(rate: Rate | None) -> Iterator[tuple[str, str]]:
     if rate is None:
         return
-    size = "not known" if rate.frame_size is None else f"{rate.frame_size:,} groups"
+    size = "not known" if rate.frame_size is None else units(rate, rate.frame_size)
     yield "Frame", f"{prose(rate.frame)}; N: {size}"
-    yield "Audited", f"{rate.prompts:,} prompts in {rate.groups:,} groups, {rate.generations:,} generations"
+    if rate.captions is not None:
+        yield "Distinct captions of the training set", f"{rate.captions:,}"
+    reason = f" ({prose(rate.unit_reason)})" if rate.unit_reason else ""
+    yield "Unit of the rate", f"{rate.unit.value}{reason}"
+    audited = f"{rate.prompts:,} prompts, {units(rate, rate.groups)}, {rate.generations:,} generations"
+    yield "Audited", audited
 
 
 def _decided(result: AuditResult) -> list[str]:

@@ -7,7 +7,8 @@ from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]
 
 from memex_audit.errors import ReportError
-from memex_audit.explain import percent, quoted, rate_sentence
+from memex_audit.explain import percent, quoted
+from memex_audit.explain_rate import rate_sentence
 from memex_audit.explain_run import as_sentence, explain_power, explain_verdict, not_proven
 from memex_audit.records import AuditResult, Provenance, Rate
 from memex_audit.reporting.markdown import code, prose
@@ -49,14 +50,15 @@ def eval_results(rate: Rate, provenance: Provenance) -> list[EvalResult]:
     figures = {
         f"Extraction rate, upper bound ({confidence})": math.ceil(rate.upper * scale) / scale,
         f"Extraction rate, lower bound ({confidence})": math.floor(rate.lower * scale) / scale,
-        "Extracted prompt groups": rate.extracted_groups,
-        "Audited prompt groups": rate.groups,
+        f"Extracted {rate.unit.value}s": rate.extracted_groups,
+        f"Audited {rate.unit.value}s": rate.groups,
     }
+    counted = f"{rate.unit.value}s".replace(" ", "_")
     types = (
         "extraction_rate_upper_bound",
         "extraction_rate_lower_bound",
-        "extracted_prompt_groups",
-        "audited_prompt_groups",
+        f"extracted_{counted}",
+        f"audited_{counted}",
     )
     arguments = {
         "training_set_sha256": provenance.training_set_fingerprint,

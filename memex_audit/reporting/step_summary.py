@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from memex_audit.explain import explain_controls, percent, percent_beside, rate_sentence
+from memex_audit.explain import explain_controls, percent, percent_beside
+from memex_audit.explain_rate import rate_sentence
 from memex_audit.explain_run import explain_calibration, explain_verdict, next_step, not_proven
 from memex_audit.records import AuditResult, Rate, RunVerdict
 from memex_audit.reporting.listing import finding_items, set_aside_sentence
@@ -30,13 +31,14 @@ def step_summary(result: AuditResult, *, redact: bool = False) -> str:
         lines.append(f"- **Next**: {prose(step)}")
     if provenance := result.provenance:
         fingerprint = code(provenance.model_fingerprint)
-        lines.append(f"- **Model**: {code(provenance.model)}, fingerprint {fingerprint}")
+        lora = f" with LoRA {code(provenance.lora)}" if provenance.lora else ""
+        lines.append(f"- **Model**: {code(provenance.model)}{lora}, fingerprint {fingerprint}")
     return capped("\n".join([*lines, ""]), MOST_BYTES, "Cut here: the whole result is in the JSON.")
 
 
 def _table(rate: Rate) -> list[str]:
     figures = {
-        "groups": f"{rate.groups:,}",
+        f"{rate.unit.value}s": f"{rate.groups:,}",
         "extracted": f"{rate.extracted_groups:,}",
         "undecided": f"{rate.undecided_groups:,}",
         "lower bound": percent_beside(rate.lower, rate.limit),

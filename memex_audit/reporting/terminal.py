@@ -4,7 +4,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from memex_audit.explain import explain_controls, percent, prompt_name, quoted, rate_sentence
+from memex_audit.explain import explain_controls, percent, prompt_name, quoted
+from memex_audit.explain_rate import rate_sentence
 from memex_audit.explain_run import (
     explain_calibration,
     explain_verdict,
@@ -48,7 +49,8 @@ class Writer(Protocol):
 def header_lines(settings: "Settings", prompts: "PromptSet | None", *, width: int = 80) -> list[str]:
     """Say what is audited, in lines of the terminal's width; `prompts` None where no case needs them."""
     limit = f"limit {percent(settings.limit)} at {percent(settings.confidence)} confidence"
-    said = [f"memex: {settings.model}, protocol {settings.preset}, {limit}"]
+    lora = f" with LoRA {settings.lora.path} at weight {settings.lora.weight:g}" if settings.lora else ""
+    said = [f"memex: {settings.model}{lora}, protocol {settings.preset}, {limit}"]
     if prompts is not None:
         groups = len({prompt.group_id for prompt in prompts.prompts})
         frame = f"{len(prompts.prompts):,} prompts in {groups:,} groups: {prompts.frame.description}"

@@ -136,7 +136,8 @@ def _duplicated_frame(prompts: Sequence[AuditPrompt], kept: Sequence[AuditPrompt
 
 def _unique_frame(prompts: Sequence[AuditPrompt], kept: Sequence[AuditPrompt], seed: int) -> Frame:
     sample = "" if len(kept) == len(prompts) else f"; a random sample of {len(kept):,} of them, seed {seed}"
-    description = f"the {len(prompts):,} captions of the training set, none with near-copies{sample}"
+    captions = "the one caption" if len(prompts) == 1 else f"the {len(prompts):,} captions"
+    description = f"{captions} of the training set, none with near-copies{sample}"
     return Frame(description=description, size=len({prompt.group_id for prompt in prompts}))
 
 

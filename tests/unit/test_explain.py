@@ -10,16 +10,15 @@ from memex_audit.explain import (
     explain_control,
     explain_controls,
     explain_finding,
-    explain_rate,
     figures,
     one_line,
     percent,
     percent_beside,
     prompt_slug,
     quoted,
-    rate_sentence,
     with_repeat,
 )
+from memex_audit.explain_rate import explain_rate, rate_sentence
 from memex_audit.rates.blind_spot import blind_spot
 from memex_audit.rates.bounds import binomial_lower, binomial_upper
 from memex_audit.records import ControlResult, Finding, Match, MatchKind, Protocol, Rate, Verdict

@@ -80,8 +80,9 @@ def test_the_page_says_what_a_reader_who_was_not_there_needs(result):
         "- **Model fingerprint**: `ab` (SHA-256 over its files)",
         "- **Training set**: `/data/a b`",
         "- **Started**: `2026-01-01T00:00:00Z`",
-        "- **Frame**: duplicated groups; N: 5,000 groups",
-        "- **Audited**: 330 prompts in 320 groups, 1,400 generations",
+        "- **Frame**: duplicated groups; N: 5,000 prompt groups",
+            "- **Unit of the rate**: prompt group\n",
+        "- **Audited**: 330 prompts, 320 prompt groups, 1,400 generations",
         "- **Limit**: 1 %. A pass needs an upper bound within it, at 95 % confidence",
         "default: 4 generations a prompt, 16 where two agree",
         "calibrated: 0 of 300 negative prompts flagged",
@@ -143,7 +144,8 @@ def test_the_summary_of_a_step_starts_with_the_verdict_and_a_table(result):
     lines = step_summary(result).splitlines()
     assert lines[0] == "## Memorization audit: FAIL"
     assert lines[4] == (
-        "| groups | extracted | undecided | lower bound | upper bound | limit | confidence | blind below |"
+        "| prompt groups | extracted | undecided | lower bound | upper bound | limit | confidence | "
+        "blind below |"
     )
     assert lines[6] == "| 320 | 1 | 0 | 0.016 % | 1.5 % | 1 % | 95 % | 75 % |"
 

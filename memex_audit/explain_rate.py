@@ -1,0 +1,115 @@
+"""Rate -> words. Each is worded once, here, for every report and failure."""
+
+from memex_audit.explain import percent, percent_beside, with_repeat
+from memex_audit.rates.verdicts import rate_verdict
+from memex_audit.records import Rate, RunVerdict, Unit
+
+
+def rate_sentence(rate: Rate) -> str:
+    """Say a rate in one sentence: counts, bounds, limit, blind spot, and why it counts what it counts."""
+    counts = f"{rate.extracted_groups:,} of {units(rate, rate.groups)} extracted"
+    if rate.undecided_groups:
+        counts += f", {rate.undecided_groups:,} undecided"
+    said = [counts, _bounds(rate), f"limit {percent(rate.limit)}", f"blind to {blind_to(rate)}"]
+    return "; ".join([*said, *([rate.unit_reason] if rate.unit_reason else [])])
+
+
+def units(rate: Rate, n: int) -> str:
+    """Count what a rate counts: 12 prompt groups, 1 training image."""
+    return f"{n:,} {rate.unit.value}{'' if n == 1 else 's'}"
+
+
+def explain_rate(rate: Rate, *, rerun: str | None = None) -> str:
+    """Say what a rate shows against its limit: claim, evidence, how sure, what next; one line each."""
+    limit = percent(rate.limit)
+    outcome = rate_verdict(rate)
+    claims = {
+        RunVerdict.PASS: f"The extraction rate is within the limit of {limit}.",
+        RunVerdict.FAIL: f"The extraction rate is over the limit of {limit}.",
+        RunVerdict.INCONCLUSIVE: f"Inconclusive: the rate may be within the limit of {limit} or over it.",
+    }
+    advice = {
+        RunVerdict.PASS: "nothing; to see rarer replicas, narrow the blind spot with --memex-generations",
+        RunVerdict.FAIL: _what_mends(rate),
+    }
+    lines = [
+        claims[outcome],
+        f"Evidence: {'; '.join(_rate_counts(rate))}.",
+        f"How sure: {_bounds(rate)}; blind to {blind_to(rate)}.",
+        f"Next: {advice[outcome] if outcome in advice else what_settles(rate)}.",
+    ]
+    return with_repeat("\n".join(lines), rerun)
+
+
+def _rate_counts(rate: Rate) -> list[str]:
+    said = [f"{rate.extracted_groups:,} of {units(rate, rate.groups)} extracted"]
+    if rate.unit_reason:
+        said.append(rate.unit_reason)
+    if rate.extracted_groups and not rate.extracted:
+        said.append("flagged prompts count as extracted, there being no training set to match them in")
+    if rate.undecided_groups:
+        undecided = units(rate, rate.undecided_groups)
+        said.append(f"{undecided} undecided, counted as extracted in the upper bound")
+    said.append(
+        f"of {rate.prompts:,} prompts {rate.extracted:,} extracted, {rate.flagged:,} flagged, "
+        f"{rate.undecided:,} undecided, {rate.near_misses:,} near misses"
+    )
+    said.append(f"{rate.replicas:,} of {rate.generations:,} generations near a training image")
+    if rate.unit is Unit.PROMPT_GROUP and rate.images_extracted:
+        said.append(f"{rate.images_extracted:,} of {rate.images:,} training images given back")
+    size = "" if rate.frame_size is None else f", {units(rate, rate.frame_size)}"
+    said.append(f"frame: {rate.frame}{size}")
+    return said
+
+
+def _what_mends(rate: Rate) -> str:
+    if rate.unit is Unit.TRAINING_IMAGE:
+        return "take the images that the failed cases name out of the training set, or train less on them"
+    return "see the extracted prompts; deduplicate the training set and train again"
+
+
+def _bounds(rate: Rate) -> str:
+    if rate.unit is Unit.TRAINING_IMAGE:
+        lower, upper = percent_beside(rate.lower, rate.limit), percent_beside(rate.upper, rate.limit)
+        share = upper if rate.lower == rate.upper else f"{lower} to {upper}"
+        return f"{share} of the training set ({rate.method})"
+    upper = percent_beside(rate.upper, rate.limit)
+    said = f"true rate among prompts like these at most {upper}"
+    if rate.lower > 0:
+        said = f"true rate among prompts like these at least {percent_beside(rate.lower, rate.limit)}"
+        said += f", at most {upper}"
+    return f"{said} ({percent(rate.confidence)} confidence, {_method(rate.method)})"
+
+
+def _method(method: str) -> str:
+    return "one-sided exact binomial" if method.startswith("binomial") else method
+
+
+def blind_to(rate: Rate) -> str:
+    """Say what such a rate can miss."""
+    share = percent(rate.blind_spot)
+    if rate.unit is Unit.TRAINING_IMAGE:
+        return f"images that come back in fewer than {share} of their caption's generations"
+    return f"prompts that replicate in fewer than {share} of generations"
+
+
+def what_settles(rate: Rate) -> str:
+    """Say how many groups would settle an inconclusive rate, if no further extraction is seen."""
+    if rate.unit is Unit.TRAINING_IMAGE:
+        return (
+            f"audit every caption: {units(rate, rate.undecided_groups)} stand under captions that were left "
+            "out (--memex-max-prompts, --memex-prompts) or could not be judged"
+        )
+    from memex_audit.rates.bounds import groups_needed
+
+    needed = groups_needed(rate.limit, rate.confidence, rate.extracted_groups + rate.undecided_groups)
+    if rate.frame_size is not None and needed > rate.frame_size:
+        return (
+            f"it would take {needed:,} groups with no further extraction, and the frame has "
+            f"{rate.frame_size:,}: widen it (--memex-max-prompts, --memex-prompts), or state a limit that it "
+            "can bear out"
+        )
+    return (
+        f"audit {needed:,} groups in all, {needed - rate.groups:,} more (--memex-max-prompts): that settles "
+        "it if no further extraction is seen"
+    )
