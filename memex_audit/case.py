@@ -1,5 +1,6 @@
 """One audit case: the object that a test asks, the policy it is judged by, what it sends along."""
 
+import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,7 +54,9 @@ def rerun_command(item: pytest.Item) -> str:
         if option.name not in REPORTS and (value := item.config.getoption(f"memex_{option.name}")) is not None
         for word in (option.flag, str(value))
     ]
-    return shlex.join(["pytest", item.nodeid, *given])
+    # A node id is relative to the root folder, and what is typed to the folder that pytest was called in.
+    path = os.path.relpath(item.path, item.config.invocation_params.dir)
+    return shlex.join(["pytest", "::".join([path, *item.nodeid.split("::")[1:]]), *given])
 
 
 class Memex:
@@ -192,7 +195,9 @@ class Memex:
         if self._in_allure:
             from memex_audit.reporting.allure_report import attach_finding
 
-            text = explain_finding(finding, protocol=self.protocol, rerun=self.rerun, redact=self.redact)
+            text = None
+            if finding.verdict is not Verdict.EXTRACTED or self._settings.on_extracted != "fail":
+                text = explain_finding(finding, protocol=self.protocol, rerun=self.rerun, redact=self.redact)
             sheet = evidence_sheet(exhibit, mosaic=True)
             if not attach_finding(finding, sheet, text, self._session.evidence_budget):
                 dropped = {"kind": "evidence_left_out", "record": {"prompt_id": finding.prompt_id}}
