@@ -1,8 +1,8 @@
 """Run the commands of the tutorial and paste what they print: `python docs/scripts/transcripts.py`.
 
-Commands run one after another in a fresh clone of the last commit, with the package that is installed. A
-block between `<!-- transcripts.py: NAME -->` and `<!-- end -->` of a page gets the command of that name with
-the pieces of its output that are kept; `[...]` stands for what was left out.
+Commands run one after another in a fresh clone of the last commit, and with its code. A block between
+`<!-- transcripts.py: NAME -->` and `<!-- end -->` of a page gets the command of that name with the pieces of
+its output that are kept; `[...]` stands for what was left out.
 """
 
 import os
@@ -28,27 +28,32 @@ SUMMARY = (r"^=+ memex: ", "")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A command, and which pieces of its output are shown; none is all of it."""
+    """A command, its exit code, and which pieces of its output are shown; none is all of it."""
 
     command: str
+    exit_code: int = 0
     pieces: tuple[Piece, ...] = ()
 
 
 RUNS: Mapping[str, Run] = {
     "pass": Run(command="pytest audits/", pieces=(HEADER, SUMMARY)),
     "fail": Run(
-        command="pytest audits/ --memex-model specimen:duplicated --memex-json result.json", pieces=(SUMMARY,)
+        command="pytest audits/ --memex-model specimen:duplicated --memex-json result.json",
+        exit_code=1,
+        pieces=(SUMMARY,),
     ),
     "verdict": Run(command="memex verdict result.json; echo exit code $?"),
     "case": Run(
         command="pytest audits/ -k hot-pepper --memex-model specimen:duplicated",
+        exit_code=1,
         pieces=((r"^=+ FAILURES", r"^=+ short test summary"), SUMMARY),
     ),
     "evidence": Run(
         command="pytest audits/ -q -k hot-pepper --memex-model specimen:duplicated "
-        "--memex-evidence full:private >log.txt; ls private/*",
+        "--memex-evidence full:private >log.txt\n"
+        "find private -type f | sort",
     ),
-    "inconclusive": Run(command="pytest audits/ --memex-max-prompts 100", pieces=(SUMMARY,)),
+    "inconclusive": Run(command="pytest audits/ --memex-max-prompts 100", exit_code=1, pieces=(SUMMARY,)),
     "mine": Run(
         command="memex mine memex_audit/specimen/data/training-set.parquet --embedder specimen "
         "--out prompts.parquet"
@@ -89,7 +94,7 @@ def run_all(names: tuple[str, ...], folder: Path) -> Iterator[tuple[str, str]]:
     """Run the commands in a clone below the folder; yield each name with its transcript."""
     clone = folder / "memex-audit"
     subprocess.run(["git", "clone", "--quiet", "--local", str(DOCS.parent), str(clone)], check=True)
-    environment = os.environ | {"COLUMNS": "80"}
+    environment = os.environ | {"COLUMNS": "80", "PYTHONPATH": str(clone)}
     for name in names:
         run = RUNS[name]
         done = subprocess.run(
@@ -102,6 +107,10 @@ def run_all(names: tuple[str, ...], folder: Path) -> Iterator[tuple[str, str]]:
             stderr=subprocess.STDOUT,
             check=False,
         )
+        if done.returncode != run.exit_code:
+            raise RuntimeError(
+                f"{run.command} must exit {run.exit_code}, got {done.returncode}:\n{done.stdout}"
+            )
         output = done.stdout.replace(str(clone), SHOWN_FOLDER)
         yield name, f"```console\n{run.command}\n```\n\n```text\n{kept(output, run.pieces)}\n```"
 
