@@ -1,5 +1,6 @@
 """The command line `memex`: what is done beside a test run."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,32 @@ def verdict(context: click.Context, result: Path, pytest_exit: str) -> None:
     gate = judge(result, int(pytest_exit) if pytest_exit else None)
     click.echo(gate.line)
     context.exit(gate.exit_code)
+
+
+@main.command()
+@click.option("--try", "draw", is_flag=True, help="Load the model too, draw one picture, and time it.")
+@click.option("--json", "as_json", is_flag=True, help="Write the checks as JSON.")
+@settings_options(*(option.name for option in OPTIONS if option.name not in ("json", "report")))
+@click.pass_context
+def doctor(context: click.Context, /, draw: bool, as_json: bool, **options: str | None) -> None:
+    """Say what is missing before a long audit, in seconds and without drawing.
+
+    Reads the project's settings of pytest as an audit does; options go before them. Exits with 1 if something
+    would stop the audit, with 0 otherwise, warnings or not.
+    """
+    from memex_audit.doctor.examination import examine
+    from memex_audit.doctor.shown import check_lines, checks_as_json, stops, summary_line
+    from memex_audit.pytest_settings import read_pytest_settings
+
+    settings, rootdir = read_pytest_settings(options, Path.cwd())
+    width = shutil.get_terminal_size().columns
+    checks = []
+    for check in examine(settings, rootdir, draw=draw):
+        checks.append(check)
+        if not as_json:
+            click.echo("\n".join(check_lines(check, width)))
+    click.echo(checks_as_json(checks) if as_json else summary_line(checks))
+    context.exit(int(stops(checks)))
 
 
 @main.command()

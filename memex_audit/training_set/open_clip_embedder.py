@@ -137,6 +137,21 @@ def load_pretrained(
     )
 
 
+def weights_are_cached(arch: str, tag: str, revision: str | None) -> bool:
+    """Whether a pretrained model can be loaded without the hub.
+
+    Raises:
+        EmbedderError: open_clip knows no such model, or only a pickle of it.
+    """
+    try:
+        huggingface_hub.hf_hub_download(
+            *_hub_file(_find_pretrained(arch, tag)["hf_hub"]), revision=revision, local_files_only=True
+        )
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def _find_pretrained(arch: str, tag: str) -> dict[str, Any]:
     tags = open_clip.list_pretrained_tags_by_model(arch)
     if not tags:
@@ -155,10 +170,15 @@ def _find_pretrained(arch: str, tag: str) -> dict[str, Any]:
     return config
 
 
-def _download(hub_path: str, revision: str | None) -> str:
-    """Return the path of the safetensors file behind "ORG/MODEL/" or "ORG/MODEL/FILE"."""
+def _hub_file(hub_path: str) -> tuple[str, str]:
+    """Return the repository and the safetensors file behind "ORG/MODEL/" or "ORG/MODEL/FILE"."""
     repo, _, file = hub_path.rpartition("/")
-    file = f"{file.rsplit('.', 1)[0]}.safetensors" if file else "open_clip_model.safetensors"
+    return repo, f"{file.rsplit('.', 1)[0]}.safetensors" if file else "open_clip_model.safetensors"
+
+
+def _download(hub_path: str, revision: str | None) -> str:
+    """Return the path of a model's safetensors file here."""
+    repo, file = _hub_file(hub_path)
     try:
         # The hub's cache first: without a network a look-up retries for half a minute.
         return huggingface_hub.hf_hub_download(repo, file, revision=revision, local_files_only=True)
