@@ -1,7 +1,5 @@
 """A gate that cannot fail proves nothing, and one that fails for nothing is switched off."""
 
-import pytest
-
 from memex_audit.assertions import assert_negative_control, assert_positive_control
 
 MAX_FALSE_ALARMS = 0.05
@@ -14,7 +12,4 @@ def test_planted_replicas_are_found(memex):
 
 def test_prompts_without_a_picture_raise_no_alarm(memex):
     """Prompts that no training image stands under are flagged as seldom as calibrated."""
-    control = memex.negative_control()
-    if not control.prompts:
-        pytest.skip("one caption alone cannot be recombined into negative prompts: run `memex calibrate`")
-    assert_negative_control(control, MAX_FALSE_ALARMS)
+    assert_negative_control(memex.negative_control(), MAX_FALSE_ALARMS)

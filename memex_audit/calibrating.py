@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from memex_audit.audit import comparable
 from memex_audit.config import PRESETS
-from memex_audit.controls import negative_set, recombined_prompts
+from memex_audit.controls import negative_prompts, negative_set
 from memex_audit.extraction.calibration import (
     LARGEST_EDGE_DELTA,
     check_negatives,
@@ -19,8 +19,10 @@ from memex_audit.extraction.calibration import (
     negatives_needed,
     smallest_pair_distance,
 )
+from memex_audit.few_captions import generations_of_caption
 from memex_audit.generation.filling import draw
 from memex_audit.rates.bounds import binomial_upper
+from memex_audit.rates.images_extracted import has_few_captions
 from memex_audit.records import AuditPrompt, Calibration, PromptSet
 from memex_audit.thresholds import looks_of
 from memex_audit.training_set import read_prompt_file
@@ -39,7 +41,9 @@ def calibrate_model(
     delta: see extraction.calibration.choose_match_delta.
 
     `reference`: a model of the same kind that is known to be clean (a base model, a twin). The negatives
-    are drawn from it, because a model that memorized gives replicas even for captions it never saw.
+    are drawn from it, because a model that memorized gives replicas even for captions it never saw. Where
+    captions are few, it is also asked for these, with as many pictures as their audit takes: none of the
+    training images, which it never saw, may count as extracted.
 
     Raises:
         CalibrationError: fewer negatives than `alpha` needs.
@@ -56,10 +60,11 @@ def calibrate_model(
     deltas = _flagging_deltas(bench, texts, first, looks=looks, clique_size=clique_size, alpha=alpha)
     edge_delta = choose_edge_delta(deltas, alpha)
     flagged = sum(delta <= edge_delta for delta in deltas)
+    few_captions = _second_seeds_of_few_captions(model, reference) if reference else []
     return Calibration(
         source="calibrated",
         edge_delta=edge_delta,
-        match_delta=choose_match_delta(nearest, second_seed, alpha=alpha),
+        match_delta=choose_match_delta(nearest, second_seed, alpha=alpha, few_captions=few_captions),
         clique_size=clique_size,
         protocol=model.settings.preset,
         negatives=len(texts),
@@ -73,9 +78,23 @@ def calibrate_model(
     )
 
 
+def _second_seeds_of_few_captions(model: Workbench, reference: Workbench) -> list[float]:
+    """Return, for each caption of the model, the least l2 within which two seeds of the reference lie of one
+    training image; nothing where captions are many."""
+    if model.matcher is None or not has_few_captions(model.prompts):
+        return []
+    found = []
+    for prompt in model.prompts.prompts:
+        n = generations_of_caption(model.settings, len(prompt.example_ids)) or looks_of(model.settings)[-1]
+        (images,) = _draw(reference, [prompt.text], n)
+        _, second_seed = _distances(reference, [prompt], [images])
+        found += second_seed
+    return found
+
+
 def _negatives(bench: Workbench, path: Path | None, alpha: float) -> PromptSet:
     if path is None:
-        return recombined_prompts(bench.prompts, negatives_needed(alpha), seed=bench.settings.seed)
+        return negative_prompts(bench.prompts, negatives_needed(alpha), seed=bench.settings.seed)
     listed = negative_set([prompt.text for prompt in read_prompt_file(path).prompts])
     return bench.tie_to_training_set(listed) if bench.mined else listed
 

@@ -1,11 +1,14 @@
 """Show that the gate can fail, and how often it fails for nothing."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from memex_audit.config import Settings
+from memex_audit.rates.images_extracted import has_few_captions
 from memex_audit.records import AuditPrompt, ControlResult, Frame, PromptSet, Protocol, Verdict
+from memex_audit.specimen import HELD_OUT_CAPTIONS
 from memex_audit.training_set.prompts import prompt_id_of
 from memex_audit.workbench import Workbench
 
@@ -39,8 +42,9 @@ def positive_control(protocol: Protocol, store: Path, *, device: str, seed: int)
 def negative_control(bench: Workbench) -> ControlResult:
     """Count false alarms on prompts that no picture was learned under.
 
-    A calibrated model has been through it: its calibration's negatives are reported. Otherwise 60
-    captions recombined from the audit's own are drawn and judged.
+    A calibrated model has been through it: its calibration's negatives are reported. Otherwise, of a LoRA
+    on few captions, the model without it is audited on the same captions: it never saw their pictures. Of
+    any other, 60 negative prompts are drawn and judged.
     """
     calibration = bench.calibration
     if calibration.calibrated:
@@ -50,14 +54,32 @@ def negative_control(bench: Workbench) -> ControlResult:
             prompts=calibration.negatives,
             detected=calibration.flagged,
         )
-    negatives = recombined_prompts(bench.prompts, NEGATIVE_PROMPTS, seed=bench.settings.seed)
-    flagged = 0
-    if negatives.prompts:
-        findings = bench.audit(negatives).findings()
-        flagged = sum(finding.verdict in (Verdict.FLAGGED, Verdict.EXTRACTED) for finding in findings)
+    counts_images = bench.settings.lora and bench.matcher and has_few_captions(bench.prompts)
+    if counts_images and (base := bench.without_lora()):
+        return ControlResult(
+            kind="negative",
+            subject="the model without its LoRA, under the same captions",
+            prompts=bench.prompts.n_examples or 0,
+            detected=base.audit(bench.prompts).image_count().extracted,
+            unit="training images",
+        )
+    negatives = negative_prompts(bench.prompts, NEGATIVE_PROMPTS, seed=bench.settings.seed)
+    findings = bench.audit(negatives).findings()
     return ControlResult(
-        kind="negative", subject="recombined captions", prompts=len(negatives.prompts), detected=flagged
+        kind="negative",
+        subject="recombined captions, and names of things where those are few",
+        prompts=len(findings),
+        detected=sum(finding.verdict in (Verdict.FLAGGED, Verdict.EXTRACTED) for finding in findings),
     )
+
+
+def negative_prompts(prompts: PromptSet, n: int, *, seed: int) -> PromptSet:
+    """Return `n` prompts that are no captions of the set: recombined ones, and where those do not suffice
+    names of things, which a fine-tune on a few captions was not trained on."""
+    made = [prompt.text for prompt in recombined_prompts(prompts, n, seed=seed).prompts]
+    taken = {prompt.text for prompt in prompts.prompts}.union(made)
+    names = [name for name in HELD_OUT_CAPTIONS.read_text("utf-8").splitlines() if name not in taken]
+    return negative_set([*made, *_by_hash(names, seed)][:n])
 
 
 def recombined_prompts(prompts: PromptSet, n: int, *, seed: int) -> PromptSet:
@@ -66,7 +88,7 @@ def recombined_prompts(prompts: PromptSet, n: int, *, seed: int) -> PromptSet:
     None of them is a caption of the set. The pairing is a function of the captions and the seed.
     """
     texts = sorted({prompt.text for prompt in prompts.prompts})
-    order = sorted(texts, key=lambda text: hashlib.sha256(f"{seed}\0{text}".encode()).digest())
+    order = _by_hash(texts, seed)
     taken, made = set(texts), []
     for shift in range(1, len(order)):
         for first, second in zip(order, order[shift:] + order[:shift], strict=True):
@@ -86,6 +108,10 @@ def negative_set(texts: list[str]) -> PromptSet:
         for text in texts
     ]
     return PromptSet(prompts=tuple(prompts), frame=Frame(description="negative prompts", size=None))
+
+
+def _by_hash(texts: Iterable[str], seed: int) -> list[str]:
+    return sorted(texts, key=lambda text: hashlib.sha256(f"{seed}\0{text}".encode()).digest())
 
 
 def _first_half(text: str) -> str:

@@ -172,8 +172,9 @@ def _evidence(finding: Finding, protocol: Protocol) -> list[str]:
         said.append(f"{agree} (a clique; {protocol.clique_size} make one)")
     else:
         said.append(f"no clique of {protocol.clique_size} at tile-l2 {protocol.edge_delta:.3g} was found")
-    said.append(f"the training set holds {_copies(finding)} of the caption's image")
-    if finding.match:
+    if not finding.images:
+        said.append(f"the training set holds {_copies(finding)} of the caption's image")
+    if finding.match and not finding.images:
         said.append(_of_match(finding.match))
     if finding.set_aside:
         said.append(f"{_generations(finding.set_aside)} more set aside: blank, broken or of another size")

@@ -1,13 +1,12 @@
 """Choose what a prompt is decided by: options over a calibration of this model over the shipped default."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from memex_audit.config import PRESETS, Settings
 from memex_audit.errors import CalibrationError, ConfigurationError
-from memex_audit.records import AuditPrompt, Calibration, PromptSet, Protocol, Unit
+from memex_audit.records import Calibration, Protocol
 
 # Thresholds of a model that was never calibrated; docs/decisions/003-thresholds.md says where they come from.
 DEFAULT_EDGE_DELTA = 0.10
@@ -82,31 +81,6 @@ def choose_protocol(settings: Settings, calibration: Calibration) -> Protocol:
         edge_delta=calibration.edge_delta,
         match_delta=calibration.match_delta,
     )
-
-
-def protocols_of_few_captions(
-    settings: Settings, protocol: Protocol, prompts: PromptSet
-) -> dict[str, Protocol]:
-    """Return each prompt's own protocol by its id, where the rate counts training images; else none.
-
-    The more images stand under a caption, the more generations it takes to see them all: protocol `default`
-    draws rates.images_extracted.generations_for of them in one look. A clique must then be as large a share
-    of the generations as it was calibrated to be. Options and other presets are kept to.
-    """
-    from memex_audit.rates.images_extracted import generations_for, has_few_captions
-
-    if not has_few_captions(prompts):
-        return {}
-    kept = settings.generations or settings.preset != "default"
-
-    def own(prompt: AuditPrompt) -> Protocol:
-        if kept:
-            return replace(protocol, unit=Unit.TRAINING_IMAGE)
-        n = generations_for(len(prompt.example_ids))
-        clique_size = settings.clique_size or math.ceil(protocol.clique_size * n / protocol.looks[-1])
-        return replace(protocol, looks=(n,), clique_size=clique_size, unit=Unit.TRAINING_IMAGE)
-
-    return {prompt.prompt_id: own(prompt) for prompt in prompts.prompts}
 
 
 def _shown(protocol: str, looks: Sequence[int]) -> str:

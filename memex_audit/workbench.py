@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from memex_audit import specimen
 from memex_audit.config import AUTO, SPECIMEN_LORA, Settings
 from memex_audit.errors import ConfigurationError, EmbedderError, TrainingSetError
+from memex_audit.few_captions import protocols_of_few_captions, tie_uncaptioned
 from memex_audit.protocols import Embedder, Generator, Index, TrainingSet
-from memex_audit.records import AuditPrompt, Calibration, PromptSet, Protocol, Provenance
-from memex_audit.thresholds import choose_calibration, choose_protocol, looks_of, protocols_of_few_captions
+from memex_audit.records import Calibration, PromptSet, Protocol, Provenance
+from memex_audit.thresholds import choose_calibration, choose_protocol, looks_of
 from memex_audit.work_units import ALONE, Worker
 
 if TYPE_CHECKING:
@@ -163,6 +164,23 @@ class Workbench:
         pipeline = self._with_lora(open_pipeline())
         return DiffusersGenerator(pipeline, fingerprint=fingerprint, sampler=self.sampler)
 
+    def without_lora(self) -> "Workbench | None":
+        """Return a bench for the same pipeline without its LoRA, with the thresholds of this one.
+
+        None for a generator of a user's own, whose pipeline is not known.
+        """
+        from memex_audit.generation.diffusers_pipeline import DiffusersGenerator
+        from memex_audit.generation.fingerprints import model_fingerprint
+        from memex_audit.generation.lora import WithoutLora
+
+        generator, base = self.generator, self.reference(self.settings.model)
+        if not isinstance(generator, DiffusersGenerator):
+            return None
+        fingerprint = model_fingerprint(self.model_folder, self.store_folder / "fingerprints.json")
+        base.load_generator = lambda: WithoutLora(generator, fingerprint=fingerprint)
+        base.protocol, base.batch_size, base.matcher = self.protocol, self.batch_size, self.matcher
+        return base
+
     def reference(self, model: str) -> "Workbench":
         """Return a bench like this one, training set included, for a model without this one's LoRA."""
         location = self.training_set.location if self.training_set else None
@@ -288,7 +306,8 @@ class Workbench:
         tied = tuple(
             prompt if prompt.example_ids else known.get(prompt.prompt_id, prompt) for prompt in listed.prompts
         )
-        tied, n_captions = self._tie_uncaptioned(tied, everything)
+        assert self.mined is not None
+        tied, n_captions = tie_uncaptioned(tied, everything, self.mined.load_uncaptioned_ids())
         return replace(
             listed,
             prompts=tied,
@@ -296,27 +315,6 @@ class Workbench:
             n_captions=n_captions,
             duplicated_share=everything.duplicated_share,
         )
-
-    def _tie_uncaptioned(
-        self, prompts: tuple[AuditPrompt, ...], everything: PromptSet
-    ) -> tuple[tuple[AuditPrompt, ...], int]:
-        """Take the listed prompts for the captions of images that have none: a folder and an instance prompt.
-
-        Where captions are few, such an image then stands under each of them. Return also the number of
-        captions.
-        """
-        from memex_audit.rates.images_extracted import FEW_CAPTIONS
-
-        assert self.mined is not None
-        uncaptioned = self.mined.load_uncaptioned_ids()
-        captions = {prompt.prompt_id for prompt in everything.prompts}
-        if not uncaptioned:
-            return prompts, len(captions)
-        captions.update(prompt.prompt_id for prompt in prompts)
-        if len(captions) >= FEW_CAPTIONS:
-            return prompts, len(captions)
-        tied = (replace(prompt, example_ids=(*prompt.example_ids, *uncaptioned)) for prompt in prompts)
-        return tuple(tied), len(captions)
 
     @cached_property
     def embedder(self) -> Embedder:

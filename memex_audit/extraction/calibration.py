@@ -98,11 +98,15 @@ def choose_edge_delta(flagging_deltas: Sequence[float], alpha: float) -> float:
 
 
 def choose_match_delta(
-    nearest: Sequence[float], second_seed: Sequence[float] = (), *, alpha: float = 0.01
+    nearest: Sequence[float],
+    second_seed: Sequence[float] = (),
+    *,
+    alpha: float = 0.01,
+    few_captions: Sequence[float] = (),
 ) -> float:
     """Return the match delta (four decimals): far enough from what negatives reach by chance.
 
-    delta = min(0.15, 1 % quantile of `nearest`, 0.6 * second_seed[alpha])
+    delta = min(0.15, 1 % quantile of `nearest`, 0.6 * second_seed[alpha], 0.6 * min(few_captions))
 
     where second_seed[alpha] is the least value that more than a share alpha of the prompts reach.
 
@@ -113,6 +117,8 @@ def choose_match_delta(
         nearest: for each generation of a negative, its l2 to the nearest training image.
         second_seed: for each negative prompt, the least l2 within which two seeds lie of one training image.
         alpha: share of the negatives that may come nearer; a few negatives can be memorized after all.
+        few_captions: the same as `second_seed`, for captions of the audit that a clean model was asked for
+            with as many seeds as the audit takes. It saw none of their images: none may count as extracted.
 
     Raises:
         CalibrationError: negatives lie on training images: nothing could be told from them.
@@ -122,6 +128,8 @@ def choose_match_delta(
         chosen = min(chosen, float(np.quantile(np.asarray(nearest), MATCH_QUANTILE)))
     if len(second_seed):
         chosen = min(chosen, SECOND_SEED_MARGIN * sorted(second_seed)[math.floor(alpha * len(second_seed))])
+    if len(few_captions):
+        chosen = min(chosen, SECOND_SEED_MARGIN * min(few_captions))
     if chosen < 1e-4:
         raise CalibrationError(
             f"negatives must not give training images back, got an l2 of {chosen:.2g} to one for more of "

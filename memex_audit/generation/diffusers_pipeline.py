@@ -76,7 +76,7 @@ class DiffusersGenerator:
     seeded = True
 
     def __init__(self, pipeline: Pipeline, *, fingerprint: str, sampler: SamplerSettings) -> None:
-        self._pipeline = pipeline
+        self.pipeline = pipeline
         self._tokenizers = pipeline_tokenizers(pipeline)
         self._arguments = _call_arguments(pipeline, sampler)
         self.fingerprint = fingerprint
@@ -97,7 +97,7 @@ class DiffusersGenerator:
     @property
     def device(self) -> str:
         """Where the pipeline lies."""
-        return str(self._pipeline.device)
+        return str(self.pipeline.device)
 
     def read_tokens(self, prompt: str) -> tuple[Hashable, int]:
         """Return what identifies the tokens that the pipeline reads, and how many more are cut off."""
@@ -113,7 +113,7 @@ class DiffusersGenerator:
         generators = [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
         try:
             with torch.inference_mode(), _quiet_about_prompts():
-                images = self._pipeline(
+                images = self.pipeline(
                     prompt=[request.prompt for request in requests],
                     generator=generators,
                     output_type="np",
@@ -121,7 +121,7 @@ class DiffusersGenerator:
                 ).images
         except ValueError as error:  # a size that its autoencoder cannot have, for example
             raise ModelError(
-                f"{type(self._pipeline).__name__} must draw with {self._arguments}, "
+                f"{type(self.pipeline).__name__} must draw with {self._arguments}, "
                 f"got ValueError: {_first_line(error)}"
             ) from error
         if len(images) != len(requests):

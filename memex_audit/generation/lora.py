@@ -3,17 +3,14 @@
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from diffusers.utils import logging as diffusers_logging
 from safetensors import safe_open
 
 from memex_audit.errors import ConfigurationError, ModelError
-from memex_audit.protocols import Generator
+from memex_audit.generation.diffusers_pipeline import DiffusersGenerator, Pipeline
 from memex_audit.records import Generation, GenerationRequest
-
-# diffusers has no typed base that names what its pipelines share.
-Pipeline: TypeAlias = Any
 
 ADAPTER = "memex"
 
@@ -50,17 +47,15 @@ def apply_lora(pipeline: Pipeline, file: Path, weight: float) -> None:
 
 
 class WithoutLora:
-    """The Generator of the same pipeline without its LoRA: the base of a fine-tune, at no further memory.
+    """A Generator over the same pipeline without its LoRA: the base of a fine-tune, at no further memory.
 
     Args:
-        generator: over the pipeline.
-        pipeline: with a LoRA on top.
+        generator: over a pipeline with a LoRA on top.
         fingerprint: of the model alone.
     """
 
-    def __init__(self, generator: Generator, pipeline: Pipeline, *, fingerprint: str) -> None:
+    def __init__(self, generator: DiffusersGenerator, *, fingerprint: str) -> None:
         self._generator = generator
-        self._pipeline = pipeline
         self.fingerprint = fingerprint
         self.settings = generator.settings
         self.seeded = generator.seeded
@@ -69,11 +64,12 @@ class WithoutLora:
 
     def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[Generation]:
         """Draw without the LoRA, which is back before anything is yielded."""
-        self._pipeline.disable_lora()
+        pipeline = self._generator.pipeline
+        pipeline.disable_lora()
         try:
             drawn = list(self._generator.generate(requests))
         finally:
-            self._pipeline.enable_lora()
+            pipeline.enable_lora()
         yield from drawn
 
 

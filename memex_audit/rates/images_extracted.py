@@ -149,7 +149,7 @@ def images_extracted_rate(
         upper=(images.extracted + images.undecided) / n,
         confidence=confidence,
         limit=limit,
-        frame=f"every image of the training set ({prompts.frame.description})",
+        frame=f"every image of the training set; prompts: {prompts.frame.description}",
         frame_size=n,
         method=METHOD,
         blind_spot=max(finding.blind_spot for finding in findings),

@@ -52,8 +52,9 @@ def header_lines(settings: "Settings", prompts: "PromptSet | None", *, width: in
     lora = f" with LoRA {settings.lora.path} at weight {settings.lora.weight:g}" if settings.lora else ""
     said = [f"memex: {settings.model}{lora}, protocol {settings.preset}, {limit}"]
     if prompts is not None:
-        groups = len({prompt.group_id for prompt in prompts.prompts})
-        frame = f"{len(prompts.prompts):,} prompts in {groups:,} groups: {prompts.frame.description}"
+        n, groups = len(prompts.prompts), len({prompt.group_id for prompt in prompts.prompts})
+        counted = "1 prompt" if n == 1 else f"{n:,} prompts in {groups:,} group{'' if groups == 1 else 's'}"
+        frame = f"{counted}: {prompts.frame.description}"
         said.append(f"memex: {quoted(frame, 1000)[1:-1]}")
     return [part for line in said for part in wrapped(line, min(width, WIDEST) - 1)]
 

@@ -282,7 +282,7 @@ def test_a_pipeline_that_gives_too_few_pictures_is_refused(generator, monkeypatc
     class Short:
         images = np.zeros((1, 8, 8, 3))
 
-    monkeypatch.setattr(generator, "_pipeline", lambda **arguments: Short)
+    monkeypatch.setattr(generator, "pipeline", lambda **arguments: Short)
     with pytest.raises(ModelError, match=r"the pipeline gave 1 pictures for 3 prompts"):
         list(generator.generate(REQUESTS))
 

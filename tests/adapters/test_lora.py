@@ -204,7 +204,7 @@ def test_the_model_without_its_lora_draws_as_it_did_before(file, plain):
     tuned = twin()
     apply_lora(tuned, file, 1.0)
     generator = DiffusersGenerator(tuned, fingerprint="tuned", sampler=SAMPLER)
-    base = WithoutLora(generator, tuned, fingerprint="base")
+    base = WithoutLora(generator, fingerprint="base")
     with_lora = pictures(tuned)
     assert isinstance(base, Generator)
     assert (base.fingerprint, base.settings) == ("base", generator.settings)
@@ -215,7 +215,7 @@ def test_the_model_without_its_lora_draws_as_it_did_before(file, plain):
 def test_the_lora_comes_back_when_drawing_without_it_breaks_off(file):
     tuned = twin()
     apply_lora(tuned, file, 1.0)
-    base = WithoutLora(DiffusersGenerator(tuned, fingerprint="", sampler=SAMPLER), tuned, fingerprint="base")
+    base = WithoutLora(DiffusersGenerator(tuned, fingerprint="", sampler=SAMPLER), fingerprint="base")
     with_lora = pictures(tuned)
     base.generate(REQUESTS).close()
     next(base.generate(REQUESTS))
