@@ -20,6 +20,9 @@ from memex_audit.rates.extraction_rate import extraction_rate
 from memex_audit.rates.images_extracted import ImageCount, count_images, images_extracted_rate
 from memex_audit.records import AuditPrompt, Finding, Generation, PromptSet, Protocol, Rate, Unit
 
+# Training images of one finding whose pictures are shown.
+MOST_EXHIBITS = 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exhibit:
@@ -134,14 +137,22 @@ class Audit:
 
     def exhibit(self, finding: Finding) -> Exhibit:
         """Return the pictures behind a finding, from the store."""
+        return self._exhibit(finding, finding.match.example_id if finding.match else None)
+
+    def exhibits(self, finding: Finding) -> tuple[Exhibit, ...]:
+        """Return an exhibit for each of the first training images that the finding names; at least one."""
+        named = [image.example_id for image in finding.images[:MOST_EXHIBITS]]
+        return tuple(self._exhibit(finding, name) for name in named) or (self.exhibit(finding),)
+
+    def _exhibit(self, finding: Finding, example_id: str | None) -> Exhibit:
         wanted = set(finding.replica_seeds or finding.clique_seeds)
         protocol = self.protocol_of(finding.prompt_id)
         kept = self._store.read(finding.prompt, protocol.looks[-1])
         images, _ = comparable([generation for generation in kept if generation.request.seed in wanted])
         training_image = None
-        if finding.match and self._matcher and len(images):
+        if example_id and self._matcher and len(images):
             height, width = images.shape[1:3]
-            training_image = self._matcher.training_image(finding.match.example_id, height, width)
+            training_image = self._matcher.training_image(example_id, height, width)
             # Other generations may have given back other images.
             near = l2_to_many(training_image, images) <= protocol.match_delta
             images = images[near] if near.any() else images

@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from memex_audit.reporting.json_report import record_to_dict
 from memex_audit.work_units import prompt_of_case
 
 if TYPE_CHECKING:
+    from memex_audit.audit import Exhibit
     from memex_audit.session import AuditSession
 
 RECORDS: "pytest.StashKey[list[dict[str, Any]]]" = pytest.StashKey()
@@ -184,24 +185,34 @@ class Memex:
         full = folder != self._settings.evidence
         if not full and not self._in_allure:
             return
-        from memex_audit.reporting.figures import evidence_sheet, original_pictures
+        from memex_audit.reporting.figures import evidence_sheet, pairs_sheet
 
-        exhibit = self._session.audit.exhibit(finding)
+        exhibits = self._session.audit.exhibits(finding)
         if full:
-            target = Path(folder) / finding.prompt_id
-            target.mkdir(parents=True, exist_ok=True)
-            for name, data in original_pictures(exhibit).items():
-                (target / name).write_bytes(data)
+            _write_originals(Path(folder) / finding.prompt_id, exhibits)
         if self._in_allure:
             from memex_audit.reporting.allure_report import attach_finding
 
             text = None
             if finding.verdict is not Verdict.EXTRACTED or self._settings.on_extracted != "fail":
                 text = explain_finding(finding, protocol=self.protocol, rerun=self.rerun, redact=self.redact)
-            sheet = evidence_sheet(exhibit, mosaic=True)
+            sheet = evidence_sheet(exhibits[0])
+            if len(exhibits) > 1:
+                sheet = pairs_sheet(exhibits, finding.images_extracted)
             if not attach_finding(finding, sheet, text, self._session.evidence_budget):
                 dropped = {"kind": "evidence_left_out", "record": {"prompt_id": finding.prompt_id}}
                 self._records.append(dropped)
+
+
+def _write_originals(folder: Path, exhibits: "Sequence[Exhibit]") -> None:
+    """Write the pictures of each exhibit; where there are several, each has a folder of its own."""
+    from memex_audit.reporting.figures import original_pictures
+
+    for number, exhibit in enumerate(exhibits, start=1):
+        target = folder / f"image-{number:02d}" if len(exhibits) > 1 else folder
+        target.mkdir(parents=True, exist_ok=True)
+        for name, data in original_pictures(exhibit).items():
+            (target / name).write_bytes(data)
 
 
 @contextmanager

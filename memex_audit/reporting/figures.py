@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from memex_audit.audit import Exhibit
 
 CELLS = 8
@@ -45,6 +47,39 @@ def evidence_sheet(exhibit: "Exhibit", *, mosaic: bool = True) -> bytes:
     total = len(exhibit.generations)
     heading = f"{len(shown)} of {total} replicas" + (", as mosaics of cell means" if mosaic else "")
     sheet = _draw([(name, _panel(pixels, mosaic=mosaic)) for name, pixels in panels], heading)
+    return _jpeg(sheet)
+
+
+def pairs_sheet(exhibits: "Sequence[Exhibit]", total: int, *, mosaic: bool = True) -> bytes:
+    """Draw a row for each of up to 8 training images: the image, the nearest generation, the difference.
+
+    Args:
+        exhibits: each with a training image and at least one generation.
+        total: training images that were given back.
+        mosaic: as in `evidence_sheet`.
+
+    Returns:
+        A JPEG of less than 60 KiB.
+    """
+    rows = []
+    for number, exhibit in enumerate(exhibits[:MOST_GENERATIONS], start=1):
+        nearest = _nearest(exhibit)
+        if exhibit.training_image is None or nearest is None:
+            continue
+        generation = exhibit.generations[nearest]
+        panels = [
+            (f"training image {number}", exhibit.training_image),
+            (f"nearest of {len(exhibit.generations)}", generation),
+            ("difference", _difference(generation, exhibit.training_image)),
+        ]
+        rows.append([(name, _panel(pixels, mosaic=mosaic)) for name, pixels in panels])
+    heading = f"{len(rows)} of {total:,} images" + (", as mosaics of cell means" if mosaic else "")
+    strips = [_draw(row, heading if number == 0 else "") for number, row in enumerate(rows)]
+    sheet = Image.new("RGB", (max(s.width for s in strips), sum(s.height for s in strips)), _PAPER)
+    top = 0
+    for strip in strips:
+        sheet.paste(strip, (0, top))
+        top += strip.height
     return _jpeg(sheet)
 
 

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from memex_audit.audit import Exhibit
-from memex_audit.reporting.figures import MOST_BYTES, evidence_sheet, mosaic_of, original_pictures
+from memex_audit.reporting.figures import (
+    MOST_BYTES,
+    evidence_sheet,
+    mosaic_of,
+    original_pictures,
+    pairs_sheet,
+)
 
 
 def noise(n, height, width, seed=0):
@@ -99,3 +105,18 @@ def test_original_pictures_are_pixel_for_pixel_and_by_name():
 
 def test_without_a_match_only_generations_are_written():
     assert list(original_pictures(exhibit_of(n=1, matched=False))) == ["generation-001.png"]
+
+
+def test_a_sheet_of_several_images_has_a_row_for_each_of_the_first_eight():
+    heights = [decoded(pairs_sheet([exhibit_of()] * n, n)).shape[0] for n in (1, 2, 8, 9)]
+    assert heights[1] == 2 * heights[0]
+    assert heights[2] == heights[3] == 8 * heights[0]
+    assert len(pairs_sheet([exhibit_of(height=512, width=512)] * 20, 20, mosaic=False)) < MOST_BYTES
+
+
+def test_no_crop_of_the_originals_is_in_a_sheet_of_several_images():
+    exhibit = exhibit_of(n=2, height=112, width=112)
+    originals = [*exhibit.generations, exhibit.training_image]
+    assert least_crop_error(decoded(pairs_sheet([exhibit] * 2, 2)), originals, step=28) > 50
+    shown = decoded(pairs_sheet([exhibit] * 2, 2, mosaic=False))
+    assert least_crop_error(shown, originals, step=28) < 30
