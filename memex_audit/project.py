@@ -91,11 +91,16 @@ def find_settings_table(project: Path) -> SettingsTable:
 def settings_text(table: SettingsTable) -> str:
     """Return what to fill in, every setting behind a #, with the table's header where that is missing."""
     lines = ["# What `pytest audits/` audits: take the # away where a line fits; all of them: pytest --help"]
-    lines += [] if table.there else [f"[{table.table}]"]
+    lines += [] if table.there else [f"[{table.table}]", *_testpaths(table)]
     for name, value, said in EXAMPLES:
         quoted = f'"{value}"' if table.quotes and isinstance(value, str) else value
         lines += [f"# {said}:", f"# memex_{name} = {quoted}"]
     return "\n".join(lines) + "\n"
+
+
+def _testpaths(table: SettingsTable) -> list[str]:
+    value = '["tests"]' if table.quotes else "tests"
+    return ["# keeps a plain `pytest` from auditing:", f"# testpaths = {value}"]
 
 
 def write_settings(table: SettingsTable) -> Placed:

@@ -4,6 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
+import yaml
 from click.testing import CliRunner
 
 from memex_audit.cli import main
@@ -34,15 +35,23 @@ def test_every_pytest_command_in_the_readme_names_what_is_there():
             assert (ROOT / "audits").is_dir()
 
 
-def test_the_calibrate_command_parses():
-    (line,) = [
-        line for block in blocks("console") for line in block.splitlines() if line.startswith("memex ")
-    ]
-    words = shlex.split(line)[1:]
-    known = CliRunner().invoke(main, [words[0], "--help"]).output
-    for word in words:
-        if word.startswith("--"):
-            assert word in known
+def test_every_memex_command_in_the_readme_exists_with_its_options():
+    lines = [line for block in blocks("console") for line in block.splitlines() if line.startswith("memex ")]
+    assert {line.split()[1] for line in lines} == {"calibrate", "doctor", "init"}
+    for line in lines:
+        words = shlex.split(line, comments=True)[1:]
+        shown = CliRunner().invoke(main, [words[0], "--help"])
+        assert shown.exit_code == 0
+        for word in words:
+            if word.startswith("--"):
+                assert word in shown.output
+
+
+def test_the_action_in_the_readme_takes_these_inputs():
+    (block,) = blocks("yaml")
+    (step,) = yaml.safe_load(block)
+    taken = yaml.safe_load((ROOT / "action.yml").read_text())["inputs"]
+    assert step["with"].keys() <= taken.keys()
 
 
 def test_the_suite_in_the_readme_runs(pytester):

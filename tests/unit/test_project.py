@@ -104,6 +104,13 @@ def test_a_header_is_only_shown_where_there_is_none(tmp_path):
     assert "\n[tool.pytest]\n" in project.settings_text(project.find_settings_table(tmp_path))
 
 
+def test_settings_of_a_new_table_say_how_to_keep_a_plain_pytest_from_auditing(init):
+    init()
+    assert '\n# testpaths = ["tests"]\n' in Path("pyproject.toml").read_text()
+    Path("pyproject.toml").write_text("[tool.pytest]\nstrict = true\n")
+    assert "testpaths" not in init().output
+
+
 def test_texts_stand_without_quotes_in_an_ini_file(tmp_path):
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     text = project.settings_text(project.find_settings_table(tmp_path))

@@ -237,6 +237,27 @@ def test_without_a_network_the_error_says_what_to_do(monkeypatch):
     assert asked == [(repo, file, "abc", True), (repo, file, "abc", False)]
 
 
+def test_whether_a_pretrained_model_is_in_the_cache_is_known_without_the_hub(monkeypatch):
+    import huggingface_hub
+
+    from memex_audit.training_set.open_clip_embedder import weights_are_cached
+
+    asked = []
+
+    def look(repo, file, *, revision, local_files_only):
+        asked.append((repo, file, revision, local_files_only))
+        if revision == "abc":
+            raise FileNotFoundError
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", look)
+    assert weights_are_cached("ViT-B-32", "laion2b_s34b_b79k", None)
+    assert not weights_are_cached("ViT-B-32", "laion2b_s34b_b79k", "abc")
+    repo, file = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "open_clip_model.safetensors"
+    assert asked == [(repo, file, None, True), (repo, file, "abc", True)]
+    with pytest.raises(EmbedderError, match="must have one of the tags"):
+        weights_are_cached("ViT-B-32", "no-such-tag", None)
+
+
 def test_a_pretrained_model_is_built_from_the_hub_s_safetensors(model, monkeypatch):
     """With the tiny model's config and weights under a pretrained name."""
     import huggingface_hub
