@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -163,7 +164,10 @@ def _contents_of(training_set: TrainingSet, cache: Path) -> str:
     remembered = _remembered_contents(training_set, cache)
     _once(remembered, lambda path: path.write_text(training_set.content_fingerprint(), encoding="utf-8"))
     with _reading(remembered):
-        return remembered.read_text(encoding="utf-8")
+        contents = remembered.read_text(encoding="utf-8")
+        if not re.fullmatch("[0-9a-f]{64}", contents):
+            raise ValueError("no SHA-256")
+    return contents
 
 
 def _remembered_contents(training_set: TrainingSet, cache: Path) -> Path:

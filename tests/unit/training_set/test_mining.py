@@ -207,6 +207,14 @@ def test_a_damaged_cache_is_named_with_what_to_do_and_never_trusted(run, name, o
         run(**options)
 
 
+def test_a_damaged_note_of_the_contents_is_named(run, tmp_path):
+    run()
+    (note,) = (tmp_path / "cache").glob("*.contents")
+    note.write_text(note.read_text()[:40])
+    with pytest.raises(StoreError, match=rf"{note} must be as it was written, .*\\(no SHA-256\\); delete it"):
+        run()
+
+
 def test_what_a_killed_run_left_is_cleared(tmp_path):
     partial = tmp_path / ".partial-made"
     partial.mkdir()
