@@ -3,7 +3,9 @@
 import json
 
 import pytest
+from click.testing import CliRunner
 
+from memex_audit.cli import main
 from memex_audit.config import read_settings
 from memex_audit.doctor.checks import Check, State, checked, missing, ok, warning
 from memex_audit.doctor.examination import Examination, check_suite, examine
@@ -119,3 +121,19 @@ def test_json_holds_every_check_and_whether_one_stops_an_audit():
         ],
     }
     assert stops([*checks, missing("c", "x")])
+
+
+@pytest.mark.parametrize(("arguments", "code"), [([], 0), (["--model", "./nowhere"], 1)])
+def test_the_command_shows_the_checks_and_exits_with_1_if_one_stops_an_audit(
+    tmp_path, monkeypatch, arguments, code
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    monkeypatch.setattr(Examination, "hub", False)
+    done = CliRunner().invoke(main, ["doctor", *arguments])
+    assert done.exit_code == code, done.output
+    assert " warning  suite " in done.output
+    assert ("2 things would stop an audit" if code else "Nothing would stop an audit") in done.output
+    done = CliRunner().invoke(main, ["doctor", "--json", *arguments])
+    assert done.exit_code == code
+    assert json.loads(done.output)["stops"] is bool(code)
