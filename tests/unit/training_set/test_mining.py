@@ -211,7 +211,7 @@ def test_a_damaged_note_of_the_contents_is_named(run, tmp_path):
     run()
     (note,) = (tmp_path / "cache").glob("*.contents")
     note.write_text(note.read_text()[:40])
-    with pytest.raises(StoreError, match=rf"{note} must be as it was written, .*\\(no SHA-256\\); delete it"):
+    with pytest.raises(StoreError, match=rf"{note} must be as it was written, .*\(no SHA-256\); delete it"):
         run()
 
 
