@@ -96,6 +96,11 @@ def test_a_file_in_which_pytest_reads_nothing_is_no_settings_file(init, name):
     assert "pyproject.toml: written" in init().output
 
 
+def test_a_tox_ini_that_cannot_be_read_is_left_to_pytest(init):
+    Path("tox.ini").write_text("no section\n")
+    assert "pyproject.toml: written" in init().output
+
+
 def test_a_header_is_only_shown_where_there_is_none(tmp_path):
     (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
     table = project.find_settings_table(tmp_path)

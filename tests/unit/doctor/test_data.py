@@ -33,6 +33,15 @@ def test_the_first_examples_are_read(bench, images):
     assert "2 pictures, the first 2 can be read (8 x 6)" in check.said
 
 
+def test_pictures_without_a_caption_are_said_to_have_no_prompt(bench, images):
+    folder = images("a cat", "a dog")
+    (folder / "1.txt").unlink()
+    laid = bench(training_set=str(folder), model="none")
+    check = check_training_set(laid, read_first(laid.training_set))
+    assert check.state is State.WARNING
+    assert check.said.endswith("1 of them have no caption, and so no prompt")
+
+
 def test_only_the_first_are_read_of_many(bench, images):
     laid = bench(training_set=str(images(*map(str, range(30)))), model="none")
     assert len(read_first(laid.training_set)) == 16
@@ -75,6 +84,18 @@ def test_an_embedder_of_the_hub_is_cached_or_fetched_or_missing(bench, images, c
     assert needs_hub(laid, embedded=False)
     assert check_embedder(laid, embedded=False, hub=True).state is State.WARNING
     assert check_embedder(laid, embedded=False, hub=False).state is State.MISSING
+
+
+def test_the_cache_is_asked_for_the_revision_that_was_named(bench, images, monkeypatch):
+    from memex_audit.training_set import open_clip_embedder
+
+    asked = []
+    monkeypatch.setattr(open_clip_embedder, "weights_are_cached", lambda *names: not asked.append(names))
+    folder = str(images("a cat"))
+    for name in (HUB, f"{HUB}@abc"):
+        laid = bench(training_set=folder, model="none", embedder=name)
+        assert check_embedder(laid, embedded=False, hub=False).state is State.OK
+    assert asked == [("ViT-B-32", "laion2b_s34b_b79k", None), ("ViT-B-32", "laion2b_s34b_b79k", "abc")]
 
 
 def test_the_embedder_that_nobody_chose_gives_way_to_the_specimens(bench, images, cached):

@@ -53,6 +53,15 @@ def test_a_missing_model_leaves_out_what_rests_on_it(examined, images):
     assert not {"memory", "captions", "calibration", "to draw"} & set(found)
 
 
+def test_a_model_that_is_still_to_be_fetched_is_looked_at_when_it_is_here(examined, images, monkeypatch):
+    monkeypatch.setattr(Examination, "hub", True)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *a, **k: None)
+    found = examined(draw=True, model="a/b@c", training_set=str(images("a cat")), embedder="specimen")
+    assert found["model"].state is State.WARNING
+    assert list(found)[-1] == "store"
+    assert not {"memory", "captions", "calibration", "try"} & set(found)
+
+
 def test_weights_that_are_cut_short_are_seen_before_they_are_loaded(examined, model, images):
     path = model / "unet" / "diffusion_pytorch_model.safetensors"
     path.write_bytes(path.read_bytes()[:-4])

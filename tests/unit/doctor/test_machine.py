@@ -98,6 +98,14 @@ def test_the_free_memory_of_this_machine_is_less_than_all_of_it():
     assert 0 < free <= total
 
 
+def test_a_system_that_does_not_say_is_not_asked_further(monkeypatch):
+    def refuse(name):
+        raise ValueError("unrecognized configuration name")
+
+    monkeypatch.setattr(machine.os, "sysconf", refuse)
+    assert free_memory("cpu") is None
+
+
 def test_the_memory_of_a_cuda_device_is_asked_of_it(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (device.index, 99))
     assert free_memory("cuda:7") == (7, 99)

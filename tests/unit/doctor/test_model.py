@@ -24,6 +24,13 @@ def test_a_model_here_is_named_as_its_user_names_it(bench, model):
     assert check.said == f"{model}: StableDiffusionPipeline, safetensors"
 
 
+def test_a_lora_is_named_with_its_weight(bench, model, tmp_path):
+    lora = tmp_path / "lora.safetensors"
+    lora.write_bytes(b"")
+    _, check = find_model(bench(model=str(model), lora=f"{lora}:0.8"), hub=False)
+    assert check.said.endswith(f"; with the LoRA {lora}, weight 0.8")
+
+
 def test_a_model_that_is_not_there_is_the_error_that_an_audit_gives(bench):
     with pytest.raises(ModelError, match="does not exist"):
         find_model(bench(model="./nowhere"), hub=True)
