@@ -120,7 +120,7 @@ def one_line(finding: Finding, redact: bool = False) -> str:
 def figures(finding: Finding) -> str:
     """Give the figures of a finding, without a name."""
     said = f"{finding.replicas} of {_generations(finding.generations)} near a training image"
-    if finding.images:
+    if _gives_back_several(finding):
         said = f"{_images(finding.images_extracted)} given back, {said}"
     if finding.match:
         said += f", nearest l2 {finding.match.distance:.3f}"
@@ -144,8 +144,13 @@ def _claim(finding: Finding, *, redact: bool) -> str:
     return f"No training image was given back for {name}."
 
 
+def _gives_back_several(finding: Finding) -> bool:
+    """Whether the images of a caption were counted one by one, and more than one came back."""
+    return bool(finding.images) and finding.images_extracted > 1
+
+
 def _what_was_given_back(finding: Finding, *, redact: bool) -> str:
-    if finding.images:
+    if _gives_back_several(finding):
         return _images(finding.images_extracted)
     if finding.match:
         return f"training image {example_name(finding.match, redact=redact)}"
@@ -154,7 +159,7 @@ def _what_was_given_back(finding: Finding, *, redact: bool) -> str:
 
 def _given_back(finding: Finding, *, redact: bool) -> list[str]:
     """Name the training images of a finding that counts them, with the seeds that gave each back."""
-    if not finding.images:
+    if not _gives_back_several(finding):
         return []
     shown = finding.images[:MOST_IMAGES]
     said = ", ".join(f"{example_name(image, redact=redact)} by {image.seeds:,} seeds" for image in shown)
@@ -172,9 +177,9 @@ def _evidence(finding: Finding, protocol: Protocol) -> list[str]:
         said.append(f"{agree} (a clique; {protocol.clique_size} make one)")
     else:
         said.append(f"no clique of {protocol.clique_size} at tile-l2 {protocol.edge_delta:.3g} was found")
-    if not finding.images:
+    if not _gives_back_several(finding):
         said.append(f"the training set holds {_copies(finding)} of the caption's image")
-    if finding.match and not finding.images:
+    if finding.match and not _gives_back_several(finding):
         said.append(_of_match(finding.match))
     if finding.set_aside:
         said.append(f"{_generations(finding.set_aside)} more set aside: blank, broken or of another size")
@@ -189,7 +194,7 @@ def _of_match(match: Match) -> str:
 def _how_sure(finding: Finding, protocol: Protocol) -> str:
     if finding.verdict is Verdict.EXTRACTED:
         seeds = f"{finding.replicas} different seeds gave it back"
-        if finding.images:
+        if _gives_back_several(finding):
             seeds = "two different seeds or more gave back each of them"
         return (
             f"seen, not estimated: {seeds}. What counts as the same picture rests on the thresholds of "

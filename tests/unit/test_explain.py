@@ -21,7 +21,16 @@ from memex_audit.explain import (
 from memex_audit.explain_rate import explain_rate, rate_sentence
 from memex_audit.rates.blind_spot import blind_spot
 from memex_audit.rates.bounds import binomial_lower, binomial_upper
-from memex_audit.records import ControlResult, Finding, Match, MatchKind, Protocol, Rate, Verdict
+from memex_audit.records import (
+    ControlResult,
+    Finding,
+    ImageExtracted,
+    Match,
+    MatchKind,
+    Protocol,
+    Rate,
+    Verdict,
+)
 
 PROTOCOL = Protocol(name="default", looks=(4, 16), clique_size=4, edge_delta=0.12, match_delta=0.15)
 FINDING = Finding(
@@ -70,6 +79,23 @@ def test_the_command_that_repeats_it_is_given_once():
 def test_a_prompt_that_is_not_known_is_named_by_its_id():
     assert explained(prompt="").startswith("The model gives back")
     assert explained(prompt="").splitlines()[0].endswith("for prompt 0123456789ab.")
+
+
+def images(*seeds):
+    return tuple(
+        ImageExtracted(example_id=f"{n}.png", seeds=n_seeds, distance=0.03) for n, n_seeds in enumerate(seeds)
+    )
+
+
+def test_images_that_were_counted_one_by_one_are_named_with_their_seeds():
+    text = explained(images=images(9, 2), images_extracted=2)
+    assert text.startswith('The model gives back 2 training images for "Zebra by Jane Roe".')
+    assert "Evidence: 0.png by 9 seeds, 1.png by 2 seeds; 10 of 16" in text
+    assert "two different seeds or more gave back each of them" in text
+
+
+def test_a_single_image_is_worded_as_one_whatever_was_counted():
+    assert explained(images=images(10), images_extracted=1) == explained()
 
 
 def test_a_retrieved_image_stands_under_another_caption():
