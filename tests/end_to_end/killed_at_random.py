@@ -35,9 +35,18 @@ WORKERS = 2
 
 
 def kill_at_random(
-    work: Callable[[int], None], kills: int, seed: int, longest: float, look: Callable[[], None]
+    work: Callable[[int], None],
+    kills: int,
+    seed: int,
+    *,
+    longest: float,
+    look: Callable[[], None],
+    half_written: Callable[[], bool] = lambda: True,
 ) -> None:
-    """Fork `work(worker)` and kill it after at most `longest` seconds, `kills` times; `look` after each."""
+    """Fork `work(worker)` and kill it after at most `longest` seconds, `kills` times; `look` after each.
+
+    Every third time it is killed, if it comes to that within two seconds, when a file is half-written.
+    """
     delays = random.Random(seed)
     for left in range(kills, -1, -1):
         group = 0
@@ -51,6 +60,9 @@ def kill_at_random(
             workers.append(pid)
         if left:
             time.sleep(delays.uniform(0, longest))
+            deadline = time.monotonic() + 2
+            while left % 3 == 0 and not half_written() and time.monotonic() < deadline:
+                time.sleep(0.001)
             os.killpg(group, signal.SIGKILL)
         statuses = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in workers]
         if not left and any(statuses):
@@ -78,7 +90,7 @@ def slow_down_the_disk() -> None:
         data = whole.getvalue()
         with path.open("wb", buffering=0) as file:
             file.write(data[: len(data) // 2])
-            time.sleep(0.01)
+            time.sleep(0.02)
             file.write(data[len(data) // 2 :])
 
     pq.write_table = write_slowly
@@ -148,7 +160,10 @@ def kill_drawing(folder: Path, kills: int, seed: int) -> dict[str, Any]:
         seen["in_flight"] += sum(picture not in stored for picture in new)
         seen["kills_at_work"] += any(store.missing(p, n) for prompts, n in LOOKS for p in prompts)
 
-    kill_at_random(work, kills, seed, longest=0.2, look=look)
+    def half_written() -> bool:
+        return any((folder / "store").rglob("*.partial"))
+
+    kill_at_random(work, kills, seed, longest=0.15, look=look, half_written=half_written)
 
     store, undisturbed = open_store(folder / "store"), open_store(folder / "undisturbed")
     differing = 0
