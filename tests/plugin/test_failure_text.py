@@ -1,6 +1,8 @@
 """What pytest shows of a failed audit: the breach in its own words, each wall of text once."""
 
 import re
+import shutil
+import sys
 
 import pytest
 
@@ -58,6 +60,18 @@ def test_the_command_that_repeats_a_case_repeats_it_and_writes_no_report(project
     again = project.pytester.run("sh", "-c", f"python -m {command} -p no:cacheprovider")
     again.assert_outcomes(failed=1)
     again.stdout.fnmatch_lines(["*gives back training image copied-cat-one.png*"])
+
+
+@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["here", "worker"])
+def test_the_command_fits_the_folder_that_pytest_was_called_in(project, monkeypatch, workers):
+    project.captions(COPIED[0], *CLEAN)
+    project.pytester.makeini("[pytest]\n")
+    shutil.move(project.path / "images", project.path / "audits" / "images")
+    monkeypatch.chdir(project.path / "audits")
+    run = project.pytester.run(
+        sys.executable, "-mpytest", "test_duplicated_prompts.py", "--memex-model", "none", *TRAINED, *workers
+    )
+    run.stdout.fnmatch_lines(["    Repeat    pytest 'test_duplicated_prompts.py::test_prompt_gives_back*"])
 
 
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])

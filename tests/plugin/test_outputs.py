@@ -140,6 +140,7 @@ def test_the_json_says_how_prompts_were_decided(project):
     protocol = json.loads((project.path / "result.json").read_text())["protocol"]
     assert protocol == {
         "name": "default", "looks": [4, 16], "clique_size": 4, "edge_delta": 0.1, "match_delta": 0.1,
+        "unit": "prompt group",
     }  # fmt: skip
 
 
