@@ -19,6 +19,8 @@ PLOT_HEIGHT = 200
 BASE = TOP + PLOT_HEIGHT
 MOST_BINS = 40
 MOST_FINE = 5  # bins under the match delta
+MOST_TICKS = 10
+STEPS = tuple(digit * 10.0**power for power in range(-5, 2) for digit in (1, 2, 5))
 LABEL_ROOM = 16.0  # pixels that a count over a bar takes
 
 # In the order they are stacked, from the axis upwards.
@@ -153,11 +155,11 @@ def _bin(distance: float, width: float) -> int:
 def _distance_axis(drawing: Drawing, width: float, n_bins: int, *, overflows: bool) -> None:
     room = (WIDTH - LEFT - RIGHT) / n_bins
     drawing.line(LEFT, BASE, WIDTH - RIGHT, BASE, css="axis")
-    every = max(1, math.ceil(n_bins / 10))
-    for number in range(0, n_bins + 1, every):
-        at = LEFT + number * room
+    step = next(step for step in STEPS if n_bins * width <= MOST_TICKS * step)
+    for number in range(math.floor(n_bins * width / step * (1 + 1e-9)) + 1):
+        at = LEFT + room * number * step / width
         drawing.line(at, BASE, at, BASE + 4, css="axis")
-        drawing.text(at, BASE + 18, f"{number * width:.3g}", size=11, anchor="middle", css="soft")
+        drawing.text(at, BASE + 18, f"{number * step:.4g}", size=11, anchor="middle", css="soft")
     more = "; the last bar holds all that lie further" if overflows else ""
     drawing.text(WIDTH / 2, BASE + 40, f"smallest l2 to a training image{more}", anchor="middle")
     drawing.text(LEFT - 10, BASE - PLOT_HEIGHT / 2, "prompts", anchor="middle", turned=True)

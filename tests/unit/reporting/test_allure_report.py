@@ -44,6 +44,11 @@ def test_the_evidence_is_attached_as_a_mosaic_and_its_text_stands_in_the_descrip
     assert case.labels == [("tag", "extracted")]
 
 
+def test_where_the_failure_says_it_the_description_does_not(case, finding):
+    attach_finding(finding, b"jpeg", None, EvidenceBudget(100))
+    assert case.description is None
+
+
 def test_a_near_miss_is_tagged_and_filed_before_what_was_extracted(case, near_miss, finding):
     near = replace(near_miss, nearest=0.09)
     attach_finding(near, b"jpeg", "text", EvidenceBudget(100))
@@ -78,9 +83,9 @@ def test_a_case_is_named_by_its_prompt_and_its_figures_do_not_enter_its_history(
         "64 near-copies"
     )
     assert case.parameters == {
-        "near copies": (64, True),
+        "near-copies": (64, True),
         "generations": (16, True),
-        "near a training image": (9, True),
+        "replicas": (9, True),
         "nearest l2": (0.0312, True),
     }
 
