@@ -140,3 +140,32 @@ def test_negatives_that_lie_on_training_images_cannot_calibrate(nearest, second_
 def test_the_match_delta_is_rounded_down(nearest):
     chosen = choose_match_delta(nearest)
     assert chosen <= min(0.15, np.quantile(nearest, 0.01))
+
+
+@pytest.mark.parametrize(("value", "chosen"), [(0.00025, 0.0002), (0.00015, 0.0001), (0.0002, 0.0001)])
+def test_the_smallest_steps_are_still_deltas(value, chosen):
+    assert choose_edge_delta([value] * 20, 0.05) == chosen
+
+
+@pytest.mark.parametrize("value", [0.0, 0.00005, 0.0001])
+def test_a_delta_that_would_have_to_be_below_the_first_step_is_refused(value):
+    message = (
+        r"at most 1 of 20 negatives may repeat one picture, but more do; such a model cannot be calibrated "
+        r"with them: look at what it draws, or give other negatives\."
+    )
+    with pytest.raises(CalibrationError, match=message):
+        choose_edge_delta([value] * 20, 0.05)
+
+
+def test_the_share_of_prompts_whose_second_seed_may_come_nearer_grows_with_their_number():
+    # 1 % of 300 are 3: the fourth decides. 0.6 * 0.2 = 0.12.
+    assert choose_match_delta([], [0.01, 0.02, 0.03, 0.2, *[0.25] * 296]) == 0.12
+    assert choose_match_delta([], [0.01, 0.02, 0.2, *[0.25] * 297], alpha=0.005) == 0.012
+
+
+def test_the_match_delta_is_cut_to_four_decimals():
+    assert choose_match_delta([0.10999] * 100) == 0.1099
+
+
+def test_a_match_delta_of_one_step_is_still_one():
+    assert choose_match_delta([0.0001] * 100) == 0.0001

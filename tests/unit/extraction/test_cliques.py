@@ -175,3 +175,42 @@ def test_a_bottleneck_of_one_vertex_is_refused():
 def test_distances_that_are_not_symmetric_are_refused():
     with pytest.raises(ConfigurationError, match=r"distances must be a symmetric \(n, n\) matrix"):
         bottleneck_clique_delta(np.triu(np.ones((3, 3))), 2)
+
+
+def test_one_vertex_is_a_clique_of_one():
+    assert find_clique(np.zeros((1, 1), dtype=bool), 1) == CliqueAnswer(status=FOUND, members=(0,))
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 3, 3)])
+def test_an_array_of_another_dimension_is_no_graph(shape):
+    with pytest.raises(
+        ConfigurationError, match=r"must be a symmetric bool \(n, n\) matrix, got bool of shape"
+    ):
+        find_clique(np.ones(shape, dtype=bool), 2)
+
+
+def test_extending_nothing_gives_a_maximal_clique():
+    graph, members = planted(30, 8, 0.1)
+    assert extend_clique(graph, ()) == members
+    assert extend_clique(np.zeros((0, 0), dtype=bool), ()) == ()
+
+
+def test_what_is_added_is_joined_to_every_member():
+    graph = np.zeros((4, 4), dtype=bool)
+    for a, b in [(0, 1), (1, 2), (1, 3), (2, 3)]:
+        graph[a, b] = graph[b, a] = True
+    assert extend_clique(graph, (0, 1)) == (0, 1)
+
+
+def test_extending_takes_the_lowest_index_where_two_rests_are_as_large():
+    graph = np.zeros((5, 5), dtype=bool)
+    for a, b in [(0, 1), (0, 2), (1, 2), (0, 3), (0, 4), (3, 4)]:
+        graph[a, b] = graph[b, a] = True
+    assert extend_clique(graph, (0,)) == (0, 1, 2)
+
+
+def test_extending_prefers_the_larger_rest_to_the_higher_index_too():
+    graph = np.zeros((6, 6), dtype=bool)
+    for a, b in [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3), (0, 5)]:
+        graph[a, b] = graph[b, a] = True
+    assert extend_clique(graph, (0,)) == (0, 1, 2, 3)

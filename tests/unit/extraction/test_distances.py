@@ -211,7 +211,9 @@ def test_a_clique_size_below_two_is_refused():
 
 def test_a_function_without_block_sums_is_refused():
     with pytest.raises(
-        ConfigurationError, match="`sums` must be given where images are loaded by a function"
+        ConfigurationError,
+        match=r"^`sums` must be given where images are loaded by a function; make them with block_sums when "
+        r"the images are made\.$",
     ):
         near_duplicate_graph(lambda rows: blank(2)[rows], 0.1)
 
@@ -241,3 +243,32 @@ def test_images_smaller_than_the_grid_are_refused():
 def test_two_images_of_different_shapes_are_refused(distance):
     with pytest.raises(ConfigurationError, match=r"must have one shape and dtype, got uint8 \(8, 8, 3\) and"):
         distance(blank(1)[0], blank(1, 8, 16)[0])
+
+
+def test_block_sums_of_another_type_alone_are_refused():
+    sums = np.zeros((2, n_blocks(64, 32), 3))
+    message = (
+        r"block sums of 64 x 32 images must be uint16 of shape \(n, 128, 3\), got float64 of shape "
+        r"\(2, 128, 3\)\. They belong to images of another size or to another version; make them again\.$"
+    )
+    with pytest.raises(ConfigurationError, match=message):
+        BlockSums(sums=sums, height=64, width=32)
+
+
+def test_two_images_of_different_shapes_are_told_what_to_do():
+    with pytest.raises(ConfigurationError, match=r"\(8, 8, 3\) and uint8 \(8, 9, 3\); resize one of them\.$"):
+        l2(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 9, 3), np.uint8))
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 3), (8, 3, 3)])
+def test_a_side_below_four_is_refused_wherever_it_is(shape):
+    with pytest.raises(ConfigurationError, match="got a side of 3"):
+        l2(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))
+
+
+def test_sums_of_a_strip_of_dark_pixels_are_exact():
+    # Centred by 128 the products of 1,024 of them sum to at most 2^24; by 129 an odd sum is lost.
+    dark = np.random.default_rng(0).integers(0, 2, (12, 80, 80, 3), dtype=np.uint8)
+    distances = tile_l2(dark)
+    for i in range(12):
+        assert tile_l2_between(dark[0], dark[i]) == distances[0, i]

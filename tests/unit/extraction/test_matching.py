@@ -143,3 +143,27 @@ def test_resizing_is_bicubic():
     image = picture(2, 32, 32)
     expected = np.asarray(Image.fromarray(image).resize((16, 16), Image.Resampling.BICUBIC))
     np.testing.assert_array_equal(fit_to(image, 16, 16), expected)
+
+
+def test_a_training_image_counts_by_the_generation_that_it_is_most_like(many):
+    # Each of the two is like one image and unlike the other's: the last similarity alone would drop one.
+    found = matcher(many)[0].distances_to_neighbors(
+        np.stack([noisy(many["image-7"], 3), noisy(many["image-30"], 3)]), 2
+    )
+    assert set(found.example_ids) == {"image-7", "image-30"}
+
+
+def test_a_training_image_at_exactly_delta_is_counted():
+    images = {"a": picture(0), "b": picture(0).copy()}
+    images["b"][0, 0, 0] += 60
+    delta = float(matcher(images)[0].distances_to(images["a"][None], ["b"]).distances[0, 0])
+    assert matcher(images)[0].count_within("a", delta, SIDE, SIDE) == 2
+    assert matcher(images)[0].count_within("a", np.nextafter(delta, 0), SIDE, SIDE) == 1
+
+
+@pytest.mark.parametrize(("overhang", "cut"), [(1, 0), (2, 1), (3, 1), (7, 3)])
+def test_of_an_odd_overhang_one_more_is_cut_at_the_end(overhang, cut):
+    wide = picture(3, 16, 16 + overhang)
+    np.testing.assert_array_equal(fit_to(wide, 16, 16), wide[:, cut : cut + 16])
+    tall = picture(4, 16 + overhang, 16)
+    np.testing.assert_array_equal(fit_to(tall, 16, 16), tall[cut : cut + 16])

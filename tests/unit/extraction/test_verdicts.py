@@ -11,6 +11,7 @@ from memex_audit.extraction.verdicts import (
     enough_judged,
     find_replica_clique,
     goes_on,
+    near_examples,
     nearest_example,
 )
 
@@ -111,3 +112,24 @@ def test_a_distance_at_the_limit_counts():
 @pytest.mark.parametrize("shape", [(3, 0), (0, 3), (0, 0)])
 def test_nothing_is_near_where_there_is_nothing(shape):
     assert nearest_example(near(np.zeros(shape)), match_delta=0.1, at_least=2) is None
+
+
+def test_two_pictures_are_enough_for_an_edge():
+    assert goes_on(planted(2, (0, 1)), none(2), edge_delta=0.1, match_delta=0.1)
+
+
+def test_as_many_pictures_as_a_clique_needs_can_hold_one():
+    same = np.repeat(pictures(0, 1), 4, axis=0)
+    assert find_replica_clique(same, edge_delta=0.1, clique_size=4).members == (0, 1, 2, 3)
+
+
+def test_those_that_most_generations_lie_near_come_first_and_the_nearer_of_equals():
+    distances = [[0.09, 0.02, 0.05, 0.3], [0.08, 0.90, 0.06, 0.3], [0.07, 0.90, 0.90, 0.3]]
+    found = near_examples(near(distances), match_delta=0.1)
+    assert found == (
+        NearestExample(example_id="a", distance=0.07, rows=(0, 1, 2)),
+        NearestExample(example_id="c", distance=0.05, rows=(0, 1)),
+        NearestExample(example_id="b", distance=0.02, rows=(0,)),
+    )
+    tied = near_examples(near([[0.09, 0.02, 0.05]]), match_delta=0.09)
+    assert [example.example_id for example in tied] == ["b", "c", "a"]

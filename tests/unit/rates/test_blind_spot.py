@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -60,6 +61,12 @@ def test_fewer_generations_at_the_last_look_than_make_a_clique_exclude_nothing()
     assert blind_spot_of_outcome(9, (500,), 10, set_aside=491) == 1.0
 
 
+LOOKS = (
+    r"^`looks` must be strictly increasing from at least 2, got looks=\(.*\)\. "
+    r"They are cumulative: \(4, 16\) is 4 generations, then 12 more\.$"
+)
+
+
 @pytest.mark.parametrize("looks", [(), (1, 16), (4, 4), (16, 4)])
 def test_looks_that_do_not_increase_from_two_are_an_error(looks):
     for call in (
@@ -67,7 +74,7 @@ def test_looks_that_do_not_increase_from_two_are_an_error(looks):
         lambda: blind_spot(looks, 4),
         lambda: blind_spot_of_outcome(4, looks, 4),
     ):
-        with pytest.raises(ConfigurationError, match=r"`looks` must be strictly increasing .* got looks=\("):
+        with pytest.raises(ConfigurationError, match=LOOKS):
             call()
 
 
@@ -79,7 +86,7 @@ def test_a_clique_that_no_look_can_hold_is_an_error(clique_size):
         blind_spot((4, 16), clique_size)
 
 
-@pytest.mark.parametrize("p", [-0.1, 3.1, float("nan")])
+@pytest.mark.parametrize("p", [-0.1, 1.001, 3.1, float("nan")])
 def test_a_share_outside_zero_to_one_is_an_error(p):
     with pytest.raises(ConfigurationError, match=r"`p` must be in \[0, 1\], got p="):
         flag_power(p, (4, 16), 4)
@@ -96,3 +103,18 @@ def test_negative_counts_of_generations_are_an_error():
         blind_spot_of_outcome(-1, (4, 16), 4)
     with pytest.raises(ConfigurationError, match="`set_aside` must be 0 or more, got set_aside=-2"):
         blind_spot_of_outcome(4, (4, 16), 4, set_aside=-2)
+
+
+def test_a_clique_larger_than_the_only_look_is_told_what_to_do():
+    message = (
+        r"^`clique_size` must be in 2 to 500, the last look, got clique_size=501\. "
+        r"Ask for a smaller clique or draw more generations\.$"
+    )
+    with pytest.raises(ConfigurationError, match=message):
+        blind_spot((500,), 501)
+
+
+def test_rounding_makes_no_power_above_one():
+    shares = np.linspace(0.5, 1, 101)
+    for first, last in itertools.product(range(2, 60), (61, 80, 160)):
+        assert flag_power(shares, (first, last), 2).max() <= 1

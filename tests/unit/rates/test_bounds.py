@@ -42,7 +42,8 @@ def test_a_confidence_that_is_no_confidence_is_an_error(bound, confidence):
 
 @pytest.mark.parametrize("limit", [0.0, -0.1, 1.5, float("nan")])
 def test_a_limit_that_no_audit_can_meet_is_an_error(limit):
-    with pytest.raises(ConfigurationError, match=r"`limit` must be in \(0, 1\], got limit="):
+    message = r"in \(0, 1\], got limit=.*\. No number of groups shows a rate of 0; 0.01 is one group in a hundred\.$"
+    with pytest.raises(ConfigurationError, match=message):
         groups_needed(limit, 0.95)
 
 
@@ -58,3 +59,11 @@ def test_a_limit_of_one_needs_only_the_groups_that_were_seen(extracted, needed):
 
 def test_one_group_is_enough_where_the_limit_is_the_confidence():
     assert groups_needed(0.96, 0.95) == 1  # upper of 0 of 1 is 0.95
+
+
+@pytest.mark.parametrize(("extracted", "needed"), [(3, 773), (5, 1049), (7, 1312)])
+def test_groups_needed_is_a_whole_number(extracted, needed):
+    found = groups_needed(0.01, 0.95, extracted)
+    assert isinstance(found, int)
+    assert found == needed
+    assert binomial_upper(extracted, needed, 0.95) <= 0.01 < binomial_upper(extracted, needed - 1, 0.95)

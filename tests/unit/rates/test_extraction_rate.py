@@ -126,8 +126,14 @@ def test_a_frame_of_unknown_size_stays_unknown():
     assert (rate.frame, rate.frame_size) == ("a file", None)
 
 
+NO_FINDINGS = (
+    r"^`findings` must hold at least one finding, got findings=\(\): a rate of nothing\. "
+    r"Audit at least one prompt\.$"
+)
+
+
 def test_no_findings_are_an_error_and_no_rate_of_zero():
-    with pytest.raises(ConfigurationError, match=r"`findings` must hold at least one .* a rate of nothing"):
+    with pytest.raises(ConfigurationError, match=NO_FINDINGS):
         rate_of()
 
 
@@ -138,3 +144,14 @@ def test_settings_out_of_range_are_an_error():
         rate_of(finding("a", CLEAN), confidence=95)
     with pytest.raises(ConfigurationError, match=r"`blind_spot` must be in \[0, 1\], got blind_spot=75"):
         rate_of(finding("a", CLEAN), blind_spot=75)
+
+
+@pytest.mark.parametrize("blind_spot", [0, 1])
+def test_a_blind_spot_may_be_nothing_or_everything(blind_spot):
+    assert rate_of(finding("a", CLEAN), blind_spot=blind_spot).blind_spot == blind_spot
+
+
+@pytest.mark.parametrize("blind_spot", [-0.01, 1.01, float("nan")])
+def test_a_blind_spot_that_is_no_share_is_an_error(blind_spot):
+    with pytest.raises(ConfigurationError, match=r"`blind_spot` must be in \[0, 1\], got blind_spot="):
+        rate_of(finding("a", CLEAN), blind_spot=blind_spot)
