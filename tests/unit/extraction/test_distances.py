@@ -248,8 +248,8 @@ def test_two_images_of_different_shapes_are_refused(distance):
 def test_block_sums_of_another_type_alone_are_refused():
     sums = np.zeros((2, n_blocks(64, 32), 3))
     message = (
-        r"block sums of 64 x 32 images must be uint16 of shape \(n, 128, 3\), got float64 of shape "
-        r"\(2, 128, 3\)\. They belong to images of another size or to another version; make them again\.$"
+        r"block sums of 64 x 32 images must be uint16 of shape \(n, 256, 3\), got float64 of shape "
+        r"\(2, 256, 3\)\. They belong to images of another size or to another version; make them again\.$"
     )
     with pytest.raises(ConfigurationError, match=message):
         BlockSums(sums=sums, height=64, width=32)

@@ -42,7 +42,10 @@ def test_a_confidence_that_is_no_confidence_is_an_error(bound, confidence):
 
 @pytest.mark.parametrize("limit", [0.0, -0.1, 1.5, float("nan")])
 def test_a_limit_that_no_audit_can_meet_is_an_error(limit):
-    message = r"in \(0, 1\], got limit=.*\. No number of groups shows a rate of 0; 0.01 is one group in a hundred\.$"
+    message = (
+        r"^`limit` must be in \(0, 1\], got limit=.*\. "
+        r"No number of groups shows a rate of 0; 0.01 is one group in a hundred\.$"
+    )
     with pytest.raises(ConfigurationError, match=message):
         groups_needed(limit, 0.95)
 
