@@ -261,12 +261,21 @@ def explain_controls(controls: Sequence[ControlResult]) -> str:
     return "\n".join(map(explain_control, controls)) or "no control ran: that the gate can fail is not shown"
 
 
+def counted(n: int, noun: str) -> str:
+    """Count things whose plural ends in s.
+
+    >>> counted(1, "prompt"), counted(1200, "prompt group")
+    ('1 prompt', '1,200 prompt groups')
+    """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def _images(n: int) -> str:
-    return f"{n:,} training image{'' if n == 1 else 's'}"
+    return counted(n, "training image")
 
 
 def _generations(n: int) -> str:
-    return f"{n:,} generation{'' if n == 1 else 's'}"
+    return counted(n, "generation")
 
 
 def _copies(finding: Finding) -> str:

@@ -1,6 +1,6 @@
 """Rate -> words. Each is worded once, here, for every report and failure."""
 
-from memex_audit.explain import percent, percent_beside, with_repeat
+from memex_audit.explain import counted, percent, percent_beside, with_repeat
 from memex_audit.rates.verdicts import rate_verdict
 from memex_audit.records import Rate, RunVerdict, Unit
 
@@ -16,7 +16,7 @@ def rate_sentence(rate: Rate) -> str:
 
 def units(rate: Rate, n: int) -> str:
     """Count what a rate counts: 12 prompt groups, 1 training image."""
-    return f"{n:,} {rate.unit.value}{'' if n == 1 else 's'}"
+    return counted(n, rate.unit.value)
 
 
 def explain_rate(rate: Rate, *, rerun: str | None = None) -> str:
@@ -72,13 +72,20 @@ def _bounds(rate: Rate) -> str:
     if rate.unit is Unit.TRAINING_IMAGE:
         lower, upper = percent_beside(rate.lower, rate.limit), percent_beside(rate.upper, rate.limit)
         share = upper if rate.lower == rate.upper else f"{lower} to {upper}"
-        return f"{share} of the training set ({rate.method})"
+        return f"{share} of the training set ({how_bounded(rate)})"
     upper = percent_beside(rate.upper, rate.limit)
     said = f"true rate among prompts like these at most {upper}"
     if rate.lower > 0:
         said = f"true rate among prompts like these at least {percent_beside(rate.lower, rate.limit)}"
         said += f", at most {upper}"
-    return f"{said} ({percent(rate.confidence)} confidence, {_method(rate.method)})"
+    return f"{said} ({how_bounded(rate)})"
+
+
+def how_bounded(rate: Rate) -> str:
+    """Say how the bounds of a rate come about."""
+    if rate.unit is Unit.TRAINING_IMAGE:
+        return rate.method
+    return f"{percent(rate.confidence)} confidence, {_method(rate.method)}"
 
 
 def _method(method: str) -> str:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from memex_audit.explain import explain_controls, percent
-from memex_audit.explain_rate import rate_sentence, units
+from memex_audit.explain import counted, explain_controls, percent
+from memex_audit.explain_rate import how_bounded, rate_sentence, units
 from memex_audit.explain_run import (
     as_sentence,
     explain_calibration,
@@ -87,19 +87,22 @@ def _sample(rate: Rate | None) -> Iterator[tuple[str, str]]:
         yield "Distinct captions of the training set", f"{rate.captions:,}"
     reason = f" ({prose(rate.unit_reason)})" if rate.unit_reason else ""
     yield "Unit of the rate", f"{rate.unit.value}{reason}"
-    audited = f"{rate.prompts:,} prompts, {units(rate, rate.groups)}, {rate.generations:,} generations"
-    yield "Audited", audited
+    said = [
+        counted(rate.prompts, "prompt"),
+        units(rate, rate.groups),
+        counted(rate.generations, "generation"),
+    ]
+    yield "Audited", ", ".join(said)
 
 
 def _decided(result: AuditResult) -> list[str]:
     lines = []
     if result.rate:
-        limit, confidence = percent(result.rate.limit), percent(result.rate.confidence)
         lines.append(
-            f"- **Limit**: {limit}. A pass needs an upper bound within it, at {confidence} confidence "
-            f"({prose(result.rate.method)})."
+            f"- **Limit**: {percent(result.rate.limit)}. A pass needs an upper bound within it "
+            f"({prose(how_bounded(result.rate))})."
         )
-    lines.append(f"- **Protocol** {prose(explain_protocol(result.protocol))}.")
+    lines.append(f"- **Protocol**: {prose(explain_protocol(result.protocol))}.")
     lines.append(f"- **Thresholds**: {prose(explain_calibration(result.calibration, len(result.findings)))}.")
     if result.provenance:
         settings = ", ".join(f"{name} {value}" for name, value in result.provenance.settings.items())

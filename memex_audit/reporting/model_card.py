@@ -7,8 +7,8 @@ from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]
 
 from memex_audit.errors import ReportError
-from memex_audit.explain import percent, quoted
-from memex_audit.explain_rate import rate_sentence
+from memex_audit.explain import quoted
+from memex_audit.explain_rate import how_bounded, rate_sentence
 from memex_audit.explain_run import as_sentence, explain_power, explain_verdict, not_proven
 from memex_audit.records import AuditResult, Provenance, Rate
 from memex_audit.reporting.markdown import code, prose
@@ -29,7 +29,8 @@ def model_card_block(result: AuditResult, name: str | None = None) -> str:
     """
     rate, provenance = _known(result)
     card = ModelCardData(
-        model_name=name or model_name(provenance.model), eval_results=eval_results(rate, provenance)
+        model_name=name or model_name(provenance.lora or provenance.model),
+        eval_results=eval_results(rate, provenance),
     )
     return f"---\n{card.to_yaml()}\n---\n\n## Memorization\n\n{_paragraph(result, rate, provenance)}\n"
 
@@ -45,11 +46,11 @@ def model_name(model: str) -> str:
 
 def eval_results(rate: Rate, provenance: Provenance) -> list[EvalResult]:
     """Return the figures as the Hub's model-index takes them; bounds are rounded outward."""
-    confidence = f"{percent(rate.confidence)} confidence, one-sided"
+    bounded = quoted(how_bounded(rate), 100)[1:-1]
     scale = 10**DIGITS
     figures = {
-        f"Extraction rate, upper bound ({confidence})": math.ceil(rate.upper * scale) / scale,
-        f"Extraction rate, lower bound ({confidence})": math.floor(rate.lower * scale) / scale,
+        f"Extraction rate, upper bound ({bounded})": math.ceil(rate.upper * scale) / scale,
+        f"Extraction rate, lower bound ({bounded})": math.floor(rate.lower * scale) / scale,
         f"Extracted {rate.unit.value}s": rate.extracted_groups,
         f"Audited {rate.unit.value}s": rate.groups,
     }

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from memex_audit.explain import explain_controls, percent, percent_beside
-from memex_audit.explain_rate import rate_sentence
+from memex_audit.explain_rate import how_bounded, rate_sentence
 from memex_audit.explain_run import explain_calibration, explain_verdict, next_step, not_proven
 from memex_audit.records import AuditResult, Rate, RunVerdict
 from memex_audit.reporting.listing import finding_items, set_aside_sentence
@@ -44,7 +44,7 @@ def _table(rate: Rate) -> list[str]:
         "lower bound": percent_beside(rate.lower, rate.limit),
         "upper bound": percent_beside(rate.upper, rate.limit),
         "limit": percent(rate.limit),
-        "confidence": percent(rate.confidence),
+        "bounds": prose(how_bounded(rate)),
         "blind below": percent(rate.blind_spot),
     }
     rows = (figures.keys(), ["---:"] * len(figures), figures.values())

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from memex_audit.explain import explain_controls, percent, prompt_name, quoted
+from memex_audit.explain import counted, explain_controls, percent, prompt_name, quoted
 from memex_audit.explain_rate import rate_sentence
 from memex_audit.explain_run import (
     explain_calibration,
@@ -53,8 +53,8 @@ def header_lines(settings: "Settings", prompts: "PromptSet | None", *, width: in
     said = [f"memex: {settings.model}{lora}, protocol {settings.preset}, {limit}"]
     if prompts is not None:
         n, groups = len(prompts.prompts), len({prompt.group_id for prompt in prompts.prompts})
-        counted = "1 prompt" if n == 1 else f"{n:,} prompts in {groups:,} group{'' if groups == 1 else 's'}"
-        frame = f"{counted}: {prompts.frame.description}"
+        audited = "1 prompt" if n == 1 else f"{n:,} prompts in {counted(groups, 'group')}"
+        frame = f"{audited}: {prompts.frame.description}"
         said.append(f"memex: {quoted(frame, 1000)[1:-1]}")
     return [part for line in said for part in wrapped(line, min(width, WIDEST) - 1)]
 
@@ -138,7 +138,7 @@ def _table(findings: Sequence[Finding], width: int, most: int | None, *, redact:
     yield " replicas  clique     l2  copies  prompt"
     for finding in findings[:most]:
         near = f"{finding.replicas}/{finding.generations}"
-        distance = f"{finding.match.distance:.3f}" if finding.match else "-"
+        distance = "-" if finding.nearest is None else f"{finding.nearest:.3f}"
         name = prompt_name(finding, redact=redact, longest=room)
         yield (
             f" {near:>8}  {finding.clique_size or '-':>6}  {distance:>5}  "

@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from memex_audit.errors import ReportError
-from memex_audit.records import RunVerdict
+from memex_audit.records import RunVerdict, Unit
 from memex_audit.reporting.model_card import (
     eval_results,
     eval_results_file,
@@ -33,7 +33,18 @@ def test_the_hub_reads_back_the_results_that_were_written(result):
     assert {one.task_type for one in read} == {"text-to-image"}
     assert {one.dataset_name for one in read} == {"duplicated groups"}
     assert read[0].dataset_args == {"model_sha256": "ab", "limit": 0.01, "blind_spot": 0.75}
-    assert read[0].metric_name == "Extraction rate, upper bound (95 % confidence, one-sided)"
+    assert read[0].metric_name == "Extraction rate, upper bound (95 % confidence, one-sided exact binomial)"
+
+
+def test_a_census_of_images_claims_no_confidence_and_a_lora_gives_its_name(result):
+    rate = replace(
+        result.rate, unit=Unit.TRAINING_IMAGE, method="census of training images, no sampling error"
+    )
+    lora = replace(result.provenance, lora="./out/my-lora.safetensors", lora_weight=0.8)
+    block = model_card_block(replace(result, rate=rate, provenance=lora))
+    assert "- name: my-lora.safetensors\n" in block
+    assert "Extracted training images" in block
+    assert "confidence" not in block
 
 
 def test_bounds_are_rounded_outward(result):

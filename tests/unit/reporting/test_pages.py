@@ -83,8 +83,8 @@ def test_the_page_says_what_a_reader_who_was_not_there_needs(result):
         "- **Frame**: duplicated groups; N: 5,000 prompt groups",
             "- **Unit of the rate**: prompt group\n",
         "- **Audited**: 330 prompts, 320 prompt groups, 1,400 generations",
-        "- **Limit**: 1 %. A pass needs an upper bound within it, at 95 % confidence",
-        "default: 4 generations a prompt, 16 where two agree",
+        "- **Limit**: 1 %. A pass needs an upper bound within it (95 % confidence, one-sided exact ",
+        "- **Protocol**: default: 4 generations a prompt, 16 where two agree",
         "calibrated: 0 of 300 negative prompts flagged",
         "`steps 20, size (64, 64), guidance 7.5`; root seed 0",
         "`memex-audit 0.1.0, torch 2.14.1` on `cpu`",
@@ -144,10 +144,12 @@ def test_the_summary_of_a_step_starts_with_the_verdict_and_a_table(result):
     lines = step_summary(result).splitlines()
     assert lines[0] == "## Memorization audit: FAIL"
     assert lines[4] == (
-        "| prompt groups | extracted | undecided | lower bound | upper bound | limit | confidence | "
-        "blind below |"
+        "| prompt groups | extracted | undecided | lower bound | upper bound | limit | bounds | blind below |"
     )
-    assert lines[6] == "| 320 | 1 | 0 | 0.016 % | 1.5 % | 1 % | 95 % | 75 % |"
+    assert (
+        lines[6]
+        == "| 320 | 1 | 0 | 0.016 % | 1.5 % | 1 % | 95 % confidence, one-sided exact binomial | 75 % |"
+    )
 
 
 def test_only_a_pass_says_what_a_pass_does_not_show(result):
