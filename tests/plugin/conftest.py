@@ -18,6 +18,7 @@ AUDITS = Path(__file__).parents[2] / "audits"
 
 CONFTEST = '''
 import os
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,21 @@ def memex_generator():
     return Copier()
 '''
 
+# A handful of captions stands for a set of thousands: taken for a fine-tune, it would be judged by its images.
+MANY_CAPTIONS = '''
+
+patch = pytest.MonkeyPatch()
+
+
+def pytest_configure():
+    # Not by its dotted name: that would find a module of an earlier run in this process.
+    patch.setattr(import_module("memex_audit.rates.images_extracted"), "FEW_CAPTIONS", 0)
+
+
+def pytest_unconfigure():
+    patch.undo()
+'''
+
 
 def picture(caption: str) -> Image.Image:
     """Return a picture that is a function of its caption: a smooth random field."""
@@ -78,10 +94,14 @@ class Project:
     def __init__(self, pytester: pytest.Pytester) -> None:
         self.pytester = pytester
         self.path = pytester.path
-        pytester.makeconftest(CONFTEST)
+        pytester.makeconftest(CONFTEST + MANY_CAPTIONS)
         (self.path / "audits").mkdir()
         for name in ("test_duplicated_prompts.py", "test_replica_rates.py"):
             shutil.copy(AUDITS / name, self.path / "audits" / name)
+
+    def take_for_a_fine_tune(self) -> None:
+        """Judge the handful of captions as what they are."""
+        self.pytester.makeconftest(CONFTEST)
 
     def captions(self, *captions: str) -> None:
         """Put one picture with its caption into images/ for each."""
