@@ -1,0 +1,276 @@
+"""Stores that are full, read-only, damaged, old or shared; calibrations and settings files with faults."""
+
+import ctypes
+import json
+import os
+import resource
+import subprocess
+import sys
+from functools import partial
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from memex_audit.cli import main
+
+CLEAN = tuple(f"clean picture {i}" for i in range(8))
+OPTIONS = ("--memex-prompts", "prompts.csv", "--memex-limit", "0.5")
+COMMAND = (
+    sys.executable, "-m", "pytest", "audits", "-W", "default", "--memex-model", "none", "--memex-json",
+    "result.json", *OPTIONS,
+)  # fmt: skip
+
+
+def result(project):
+    return json.loads((project.path / "result.json").read_text())
+
+
+def one_line(text):
+    return " ".join(part.removeprefix("E").strip() for part in text.splitlines())
+
+
+def units(project):
+    return sorted((project.path / ".memex" / "units").rglob("*.parquet"))
+
+
+def partial_files(project):
+    return list((project.path / ".memex").rglob("*.partial"))
+
+
+# -- full and read-only
+
+
+def limit_files(n_bytes):
+    """Let this process write no file beyond so many bytes: what a full disk is to it."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, n_bytes))
+
+
+def test_a_full_disk_is_one_line_keeps_what_was_drawn_and_the_next_run_goes_on(project):
+    # A unit of four pictures of noise takes about 13 kB, one of a "black" prompt next to nothing.
+    project.prompts("black a", "black b", *CLEAN)
+    run = subprocess.run(
+        COMMAND, cwd=project.path, capture_output=True, text=True, timeout=300, check=False,
+        preexec_fn=partial(limit_files, 10_000),
+    )  # fmt: skip
+    assert run.returncode == 1
+    assert "StoreUnwritable: the store" in one_line(run.stdout)
+    assert "File too large" in run.stdout
+    assert "Traceback" not in run.stdout
+    kept = units(project)
+    assert len(kept) == 2
+    assert partial_files(project) == []
+    before = [line.split("\t")[0] for line in project.drawn]
+    assert len(before) == (2 + 2) * 4  # two that were kept, and the batch of two that could not be
+
+    project.audit(*OPTIONS)
+    found = result(project)
+    assert len(found["findings"]) == 10
+    assert all(unit.exists() for unit in kept)
+    after = [line.split("\t")[0] for line in project.drawn][len(before) :]
+    assert set(after) == set(CLEAN)
+    assert len(after) == len(CLEAN) * 4
+
+
+def obey_permissions():
+    """Take from root what lets it write where nobody may: CAP_DAC_OVERRIDE and its kin, for good."""
+    if os.geteuid() == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        for capability in (1, 2, 3):
+            if libc.prctl(24, capability, 0, 0, 0):  # PR_CAPBSET_DROP
+                raise OSError(ctypes.get_errno(), "no capability can be dropped")
+
+
+@pytest.fixture
+def read_only(project):
+    """Make folders read-only, and writable again at the end."""
+    locked = []
+
+    def lock(root):
+        for folder in sorted([root, *(path for path in root.rglob("*") if path.is_dir())], reverse=True):
+            folder.chmod(0o500)
+            locked.append(folder)
+
+    yield lock
+    for folder in reversed(locked):
+        folder.chmod(0o700)
+
+
+def run_obeying(project):
+    return subprocess.run(
+        COMMAND, cwd=project.path, capture_output=True, text=True, timeout=300, check=False,
+        preexec_fn=obey_permissions,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")
+def test_a_read_only_store_is_one_line(project, read_only):
+    project.prompts(*CLEAN)
+    (project.path / ".memex").mkdir()
+    read_only(project.path / ".memex")
+    run = run_obeying(project)
+    assert run.returncode == 1, run.stdout
+    assert "StoreUnwritable: the store must be a folder that can be written" in one_line(run.stdout)
+    assert "(Permission denied); name another with --memex-store." in one_line(run.stdout)
+    assert "Traceback" not in run.stdout
+    assert result(project)["verdict"] == "error"
+    assert project.drawn == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")
+def test_a_read_only_store_that_holds_every_picture_is_audited(project, read_only):
+    project.prompts(*CLEAN)
+    assert project.audit(*OPTIONS).ret == 0
+    n_drawn = len(project.drawn)
+    read_only(project.path / ".memex")
+    run = run_obeying(project)
+    assert run.returncode == 0, run.stdout
+    assert len(project.drawn) == n_drawn
+    assert result(project)["verdict"] == "pass"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")
+def test_what_a_read_only_store_lacks_is_one_line(project, read_only):
+    project.prompts(*CLEAN)
+    project.audit(*OPTIONS)
+    project.prompts(*CLEAN, "clean and new")
+    read_only(project.path / ".memex")
+    run = run_obeying(project)
+    assert run.returncode == 1, run.stdout
+    assert "cannot be written (Permission denied); free space or name another" in one_line(run.stdout)
+    assert len(result(project)["findings"]) >= len(CLEAN) - 2  # but the batch of the new prompt
+
+
+def test_a_file_where_the_store_should_be_is_one_line(project):
+    project.prompts(*CLEAN)
+    (project.path / "store").write_text("")
+    run = project.audit(*OPTIONS, "--memex-store", "store")
+    run.assert_outcomes(failed=1, skipped=len(CLEAN))
+    assert "StoreUnwritable: the store must be a folder that can be written, got" in one_line(
+        run.stdout.str()
+    )
+
+
+# -- damaged and old
+
+
+def test_a_unit_truncated_by_hand_is_noted_and_drawn_anew(project):
+    project.prompts(*CLEAN)
+    project.audit(*OPTIONS)
+    first, n_drawn = result(project), len(project.drawn)
+    damaged = units(project)[3]
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    run = project.audit(*OPTIONS)
+    assert run.ret == 0
+    again = result(project)
+    assert len(project.drawn) == n_drawn + 4
+    assert again["findings"] == first["findings"]
+    name = damaged.relative_to(project.path / ".memex").as_posix()
+    assert again["notes"] == [f"a unit file was damaged and its pictures drawn anew: {name}"]
+    run.stdout.fnmatch_lines(["notes*a unit file was damaged*"])
+
+
+def test_a_unit_of_an_older_version_is_one_line_and_the_other_prompts_are_audited(project):
+    project.prompts(*CLEAN)
+    project.audit(*OPTIONS)
+    old = units(project)[0]
+    pq.write_table(pq.read_table(old).replace_schema_metadata({"memex_unit": "0"}), old)
+    run = project.audit(*OPTIONS)
+    assert run.ret == 1
+    text = one_line(run.stdout.str())
+    assert "must be of version 1, got '0': another memex-audit wrote it; name another store with" in text
+    assert result(project)["verdict"] == "error"
+    assert len(result(project)["findings"]) >= len(CLEAN) - 2  # but those of its batch
+
+
+# -- shared
+
+
+def test_two_runs_at_once_on_one_store_draw_each_picture_once_and_both_end(project):
+    project.prompts(*CLEAN)
+    slow = (project.path / "conftest.py").read_text()
+    slow = slow.replace(
+        "        for request in requests:\n            random",
+        "        import time\n        time.sleep(0.3)\n        for request in requests:\n            random",
+    )
+    (project.path / "conftest.py").write_text(slow)
+    others = (
+        "-k",
+        "picture-1 or picture-2 or picture-5",
+        "--memex-json",
+        "other.json",
+        "--memex-batch-size",
+        "4",
+    )
+    runs = [
+        subprocess.Popen((*COMMAND, *extra), cwd=project.path, stdout=subprocess.PIPE, text=True)
+        for extra in ((), (), others)
+    ]
+    ended = [run.communicate(timeout=300)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0, 0], ended
+    assert len(project.drawn) == len(set(project.drawn)) == 4 * len(CLEAN)
+    assert result(project)["verdict"] == "pass"
+    assert partial_files(project) == []
+
+
+# -- calibrations and settings files
+
+
+@pytest.fixture
+def calibration(project):
+    """Write a calibration of this project's generator, with changes."""
+
+    def write(**changes):
+        values = {
+            "source": "calibrated", "edge_delta": 0.12, "match_delta": 0.1, "clique_size": 4,
+            "protocol": "default", "looks": [4, 16], "negatives": 60, "flagged": 3, "upper": 0.12,
+            "model_fingerprint": "f" * 64, "settings_digest": "0" * 16, **changes,
+        }  # fmt: skip
+        path = project.path / "calibration.json"
+        path.write_text(json.dumps(values))
+        return "--memex-calibration", "calibration.json"
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"model_fingerprint": "0" * 64}, "got calibration.json for another model; run `memex calibrate`"),
+        ({}, "got calibration.json for other sampler settings; run"),
+        ({"edge_delta": -1}, "edge_delta = -1, which is not in (0, 1]; run `memex calibrate` again."),
+        ({"match_delta": "0.1"}, "match_delta = '0.1', which is not in (0, 1]; run"),
+        ({"edge_delta": float("nan")}, "edge_delta = nan, which is not in (0, 1]; run"),
+        ({"edges": 1}, "an unknown 'edges'"),
+    ],
+)
+def test_a_calibration_that_cannot_be_used_is_one_line_and_nothing_is_drawn(
+    project, calibration, changes, line
+):
+    project.prompts(*CLEAN)
+    run = project.audit(*OPTIONS, *calibration(**changes))
+    run.assert_outcomes(failed=1, skipped=len(CLEAN))
+    text = one_line(run.stdout.str())
+    assert "CalibrationError: a calibration must be" in text
+    assert line in text
+    assert project.drawn == []
+
+
+def test_a_misspelled_setting_beside_the_model_is_one_line(tmp_path):
+    from memex_audit import specimen
+
+    twin = specimen.twin_folder("specimen:deduplicated")
+    model = tmp_path / "model"
+    model.mkdir()
+    for path in twin.iterdir():
+        if path.name != "memex.toml":
+            (model / path.name).symlink_to(path)
+    (model / "memex.toml").write_text("[generations]\nsteps = 4\n")
+    run = CliRunner().invoke(
+        main, ["calibrate", "--model", str(model), "--prompts", str(specimen.DATA / "held-out-captions.txt")]
+    )
+    assert run.exit_code == 1
+    assert run.output.startswith(
+        f"Error: {model}/memex.toml must have tables generation, embedder only, got gen"
+    )
+    assert run.output.endswith("; did you mean generation?\n")
