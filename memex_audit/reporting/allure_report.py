@@ -31,7 +31,7 @@ SVG = allure.attachment_type.SVG
 
 
 class EvidenceBudget:
-    """Bytes of pictures that one process may still attach: a report of some 400 MB opens no more."""
+    """Bytes of pictures that one process may still attach: a report of some 400 MB does not open."""
 
     def __init__(self, n_bytes: float) -> None:
         self._left = n_bytes
