@@ -3,8 +3,17 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).parent
+
+# A busy machine is no failure.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
+# For mutation runs, where every example counts a thousand times.
+settings.register_profile(
+    "brief", settings.get_profile("suite"), max_examples=15, derandomize=True, database=None
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
