@@ -54,6 +54,7 @@ RUNS: Mapping[str, Run] = {
         "find private -type f | sort",
     ),
     "inconclusive": Run(command="pytest audits/ --memex-max-prompts 100", exit_code=1, pieces=(SUMMARY,)),
+    "lora": Run(command="pytest audits/ --memex-lora specimen:lora", exit_code=1, pieces=(SUMMARY,)),
     "mine": Run(
         command="memex mine memex_audit/specimen/data/training-set.parquet --embedder specimen "
         "--out prompts.parquet"

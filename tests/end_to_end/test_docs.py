@@ -85,7 +85,7 @@ def test_cases_on_a_page_are_collected(page, code, pytester):
 
 
 def test_the_generator_on_a_page_audits(pytester):
-    pytester.makeconftest(code_of("how-to/own-model.md", "python", "memex_generator"))
+    pytester.makeconftest(code_of("how-to/own-model.md", "python", "memex_generator():"))
     pytester.makepyfile(test_suite=SUITE)
     pytester.path.joinpath("prompts.csv").write_text("prompt\na cat\na dog\n")
     run = pytester.runpytest_subprocess(
@@ -95,6 +95,14 @@ def test_the_generator_on_a_page_audits(pytester):
     result = json.loads(pytester.path.joinpath("result.json").read_text())
     assert result["provenance"]["model"] == "my-model"
     assert {finding["network_evaluations"] for finding in result["findings"]} == {4 * 60}
+
+
+def test_the_generator_on_a_page_keeps_the_contract_that_is_named_beside_it(pytester):
+    pytester.makeconftest(code_of("how-to/own-model.md", "python", "memex_generator():"))
+    pytester.makepyfile(test_my_generator=code_of("how-to/own-model.md", "python", "GeneratorContract"))
+    outcomes = pytester.runpytest_subprocess("-p", "no:cacheprovider").parseoutcomes()
+    assert outcomes.pop("passed") >= 5
+    assert set(outcomes) <= {"skipped"}
 
 
 def test_the_gate_on_a_page_lets_only_a_pass_through(tmp_path):
