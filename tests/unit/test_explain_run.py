@@ -22,6 +22,7 @@ from memex_audit.records import (
     Provenance,
     Rate,
     RunVerdict,
+    Unit,
     Verdict,
 )
 
@@ -133,6 +134,18 @@ def test_a_protocol_is_worded_for_people_and_for_experts():
     assert protocol_figures(PROTOCOL) == (
         "default: 4, then 16 generations; clique of 4 within tile-l2 0.2; match within l2 0.0987"
     )
+
+
+def test_a_run_that_counts_images_speaks_of_images():
+    images = replace(
+        OVER, unit=Unit.TRAINING_IMAGE, groups=12, extracted_groups=12, method="census of training images"
+    )
+    assert explain_verdict(run("fail", images, (FINDING,))) == (
+        "The model gives back 12 of its 12 training images; the extraction rate is over the limit of 1 %."
+    )
+    assert "and images that come back in fewer than 75 %" in not_proven(run("pass", images))
+    few = replace(PROTOCOL, looks=(96,), clique_size=24, unit=Unit.TRAINING_IMAGE)
+    assert explain_protocol(few).startswith("default, for few captions: up to 96 generations a caption")
 
 
 def test_what_no_case_came_to_know_is_said_to_be_unknown():

@@ -6,7 +6,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from memex_audit.explain import quoted
-from memex_audit.records import ControlResult, RunVerdict, SetAside, Verdict
+from memex_audit.records import ControlResult, RunVerdict, SetAside, Unit, Verdict
 from memex_audit.reporting.markdown_report import report_page
 from memex_audit.reporting.step_summary import MOST_BYTES, append_step_summary, step_summary
 
@@ -99,6 +99,20 @@ def test_the_page_says_what_a_reader_who_was_not_there_needs(result):
         f"SHA-256 of that file: `{SHA256}`",
     ):  # fmt: skip
         assert said in text
+
+
+def test_the_page_of_a_fine_tune_names_its_lora_and_why_images_are_counted(result):
+    rate = replace(
+        result.rate, unit=Unit.TRAINING_IMAGE, unit_reason="it has 1 caption", groups=12, frame_size=12,
+        prompts=1, captions=1, method="census of training images, no sampling error",
+    )  # fmt: skip
+    provenance = replace(result.provenance, lora="my|lora", lora_weight=0.8)
+    text = page(replace(result, rate=rate, provenance=provenance))
+    assert "- **LoRA**: `my|lora` with weight 0.8" in text
+    assert "- **Distinct captions of the training set**: 1" in text
+    assert "- **Unit of the rate**: training image (it has 1 caption)" in text
+    assert "- **Audited**: 1 prompt, 12 training images, 1,400 generations" in text
+    assert "within it (census of training images, no sampling error)." in text
 
 
 def test_the_page_says_where_power_was_shown(result):
