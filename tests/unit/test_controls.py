@@ -5,8 +5,9 @@ from types import SimpleNamespace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memex_audit.controls import negative_control, negative_set, recombined_prompts
+from memex_audit.controls import negative_control, negative_prompts, negative_set, recombined_prompts
 from memex_audit.records import Calibration
+from memex_audit.specimen import HELD_OUT_CAPTIONS
 
 words = st.text(alphabet="abcdefg", min_size=1, max_size=4)
 captions = st.lists(st.lists(words, min_size=1, max_size=5).map(" ".join), max_size=12, unique=True)
@@ -28,6 +29,26 @@ def test_recombining_does_not_depend_on_the_order_of_the_captions(texts, seed):
 
 def test_one_caption_alone_cannot_be_recombined():
     assert recombined_prompts(negative_set(["my dog"]), 60, seed=0).prompts == ()
+
+
+def test_negative_prompts_are_filled_up_with_names_where_captions_are_too_few():
+    made = [p.text for p in negative_prompts(negative_set(["red car", "green tree"]), 60, seed=0).prompts]
+    assert made[:2] == ["red tree", "green car"] or made[:2] == ["green car", "red tree"]
+    assert len(set(made)) == 60
+    assert set(made[2:]) <= set(HELD_OUT_CAPTIONS.read_text().splitlines())
+    assert made == [
+        p.text for p in negative_prompts(negative_set(["green tree", "red car"]), 60, seed=0).prompts
+    ]
+    assert (
+        made[2:]
+        != [p.text for p in negative_prompts(negative_set(["red car", "green tree"]), 60, seed=1).prompts][2:]
+    )
+
+
+def test_a_caption_is_no_negative_of_its_own_set():
+    names = HELD_OUT_CAPTIONS.read_text().splitlines()[:1200]
+    made = {p.text for p in negative_prompts(negative_set(names), 10**6, seed=0).prompts}
+    assert not made & set(names)
 
 
 def test_halves_of_two_captions_are_joined():

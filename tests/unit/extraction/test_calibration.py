@@ -130,6 +130,12 @@ def test_two_seeds_near_one_image_tighten_the_match_delta_to_a_margin_below_the_
     assert choose_match_delta([0.5] * 100, [0.3, 0.4]) == 0.15
 
 
+def test_no_image_of_few_captions_may_count_as_extracted_from_a_model_that_never_saw_it():
+    # Of the negatives one may come nearer, where alpha allows it; of the audit's own captions none.
+    assert choose_match_delta([0.5] * 100, [0.05, *[0.3] * 99], alpha=0.05) == 0.15
+    assert choose_match_delta([0.5] * 100, [0.3] * 100, alpha=0.05, few_captions=[0.3, 0.2]) == 0.12
+
+
 @pytest.mark.parametrize(("nearest", "second_seed"), [([0.0] * 3, []), ([0.3], [0.00005, 0.2])])
 def test_negatives_that_lie_on_training_images_cannot_calibrate(nearest, second_seed):
     with pytest.raises(CalibrationError, match="negatives must not give training images back, got an l2 of"):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from memex_audit.extraction import matching as extraction_matching
 from memex_audit.extraction.fitting import fit_to
-from memex_audit.extraction.matching import K_NEIGHBORS, NEIGHBORS, Matcher
+from memex_audit.extraction.matching import K_NEIGHBORS, LOADED, NEIGHBORS, Matcher
 
 SIDE = 16
 
@@ -167,3 +168,39 @@ def test_of_an_odd_overhang_one_more_is_cut_at_the_end(overhang, cut):
     np.testing.assert_array_equal(fit_to(wide, 16, 16), wide[:, cut : cut + 16])
     tall = picture(4, 16 + overhang, 16)
     np.testing.assert_array_equal(fit_to(tall, 16, 16), tall[cut : cut + 16])
+
+
+def test_of_thousands_of_training_images_only_some_are_in_memory_at_a_time(many, monkeypatch):
+    largest = []
+    matching, everything = matcher(many)
+    compare = extraction_matching.l2_between
+    monkeypatch.setattr(extraction_matching, "FITTED_BYTES", 7 * SIDE * SIDE * 3)
+    monkeypatch.setattr(
+        extraction_matching, "l2_between", lambda a, b: largest.append(len(b)) or compare(a, b)
+    )
+    load = everything.load
+    monkeypatch.setattr(everything, "load", lambda ids: largest.append(len(ids)) or load(ids))
+    images = np.stack([noisy(many["image-7"], 3), noisy(many["image-30"], 3)])
+    found = matching.distances_to(images, list(many))
+    assert max(largest) <= LOADED
+    assert found.example_ids == tuple(many)
+    expected = [[l2_by_hand(image, training_image) for training_image in many.values()] for image in images]
+    np.testing.assert_allclose(found.distances, expected)
+
+
+def test_every_generation_proposes_others_than_the_captions_own(many):
+    images = np.stack([noisy(image, 3) for image in many.values()])
+    matching, everything = matcher(many)
+    own = everything.example_ids[:20]
+    found = matching.distances_to_others(images, own)
+    # More of them than the neighbours of all generations together would be.
+    assert set(found.example_ids) == set(everything.example_ids[20:])
+    assert len(found.example_ids) > NEIGHBORS
+
+
+def test_where_every_image_is_the_captions_own_nothing_is_embedded(many):
+    everything = Images(many)
+    found = Matcher(everything, lambda: everything, never).distances_to_others(
+        picture(1)[None], everything.example_ids
+    )
+    assert found.distances.shape == (1, 0)
