@@ -38,7 +38,8 @@ def prompt_set(*prompts, **changes):
 def finding(name, verdict, **changes):
     values = {
         "prompt_id": name, "prompt": f"a {name}", "duplication_count": 1, "group_id": name,
-        "verdict": verdict, "near_miss": False, "generations": 48, "set_aside": 1, "network_evaluations": 900, "clique_size": 0,
+        "verdict": verdict, "near_miss": False, "generations": 48, "set_aside": 1,
+        "network_evaluations": 900, "clique_size": 0,
         "clique_seeds": (), "replicas": 0, "replica_seeds": (), "blind_spot": 0.1, "match": None,
     }  # fmt: skip
     return Finding(**values | changes)
