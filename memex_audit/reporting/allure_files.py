@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from memex_audit.explain import percent, percent_beside
-from memex_audit.explain_rate import units
+from memex_audit.explain_rate import how_bounded, units
 from memex_audit.explain_run import protocol_figures
 from memex_audit.records import AuditResult, Rate
 from memex_audit.reporting.json_report import record_to_dict
@@ -87,7 +87,7 @@ def _rate_entries(rate: Rate | None) -> Iterator[tuple[str, str]]:
         return
     yield "extraction rate", f"{rate.extracted_groups:,} of {units(rate, rate.groups)}"
     upper = percent_beside(rate.upper, rate.limit)
-    yield "at most", f"{upper} ({percent(rate.confidence)} confidence), limit {percent(rate.limit)}"
+    yield "at most", f"{upper}, limit {percent(rate.limit)} ({how_bounded(rate)})"
 
 
 def write_categories(folder: Path) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from memex_audit.records import RunVerdict
+from memex_audit.records import RunVerdict, Unit
 from memex_audit.reporting.allure_files import (
     allure_config,
     environment_of,
@@ -60,7 +60,7 @@ def test_the_environment_begins_with_the_verdict_and_the_rate_and_says_what_they
     assert list(entries.items())[:7] == [
         ("verdict", "fail"),
         ("extraction rate", "1 of 320 prompt groups"),
-        ("at most", "1.5 % (95 % confidence), limit 1 %"),
+        ("at most", "1.5 %, limit 1 % (95 % confidence, one-sided exact binomial)"),
         ("near misses", "0"),
         ("model", "specimen:duplicated"),
         ("thresholds", "calibrated"),
@@ -72,6 +72,16 @@ def test_the_environment_begins_with_the_verdict_and_the_rate_and_says_what_they
     assert entries["settings.steps"] == "20"
     assert entries["versions.torch"] == "2.14.1"
     assert "embedder" not in entries
+
+
+def test_a_rate_of_training_images_says_what_it_counts(result, rate):
+    census = replace(
+        rate, unit=Unit.TRAINING_IMAGE, groups=13, extracted_groups=2, upper=2 / 13,
+        method="census of training images, no sampling error",
+    )  # fmt: skip
+    entries = dict(environment_of(replace(result, rate=census)))
+    assert entries["extraction rate"] == "2 of 13 training images"
+    assert entries["at most"] == "15 %, limit 1 % (census of training images, no sampling error)"
 
 
 def test_notes_stand_among_the_entries_that_are_shown_at_once(result):
