@@ -314,6 +314,7 @@ class Workbench:
             n_examples=everything.n_examples,
             n_captions=n_captions,
             duplicated_share=everything.duplicated_share,
+            set_aside=(*listed.set_aside, *everything.set_aside),
         )
 
     @cached_property
