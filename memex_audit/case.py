@@ -163,12 +163,15 @@ class Memex:
             file_case(CONTROL_SUITE)
 
     def _note(self, kind: str, record: Any) -> None:
+        self._send_context()
+        self._records.append({"kind": kind, "record": record_to_dict(record)})
+
+    def _send_context(self) -> None:
         notes = self._session.bench.notes
         if self._session.n_notes_sent != len(notes):
             # Once a process, since it is the same for every case, and again when there is more to note.
             self._records.append({"kind": "context", "record": self._context()})
             self._session.n_notes_sent = len(notes)
-        self._records.append({"kind": kind, "record": record_to_dict(record)})
 
     def _context(self) -> dict[str, Any]:
         bench = self._session.bench
@@ -180,6 +183,18 @@ class Memex:
             "notes": list(bench.notes),
         }
 
+    def _write_originals(self, folder: Path, finding: Finding, exhibits: "Sequence[Exhibit]") -> None:
+        try:
+            _write_originals(folder / finding.prompt_id, exhibits)
+        except OSError as error:
+            # The finding stands without its pictures.
+            notes = self._session.bench.notes
+            reason = error.strerror or error
+            note = f"not all evidence could be written to {folder} ({reason}): free space or name another"
+            if note not in notes:
+                notes.append(note)
+                self._send_context()
+
     def _show_evidence(self, finding: Finding) -> None:
         folder = self._settings.evidence.removeprefix("full:")
         full = folder != self._settings.evidence
@@ -189,7 +204,7 @@ class Memex:
 
         exhibits = self._session.audit.exhibits(finding)
         if full:
-            _write_originals(Path(folder) / finding.prompt_id, exhibits)
+            self._write_originals(Path(folder), finding, exhibits)
         if self._in_allure:
             from memex_audit.reporting.allure_report import attach_finding
 
@@ -207,12 +222,12 @@ class Memex:
 def _write_originals(folder: Path, exhibits: "Sequence[Exhibit]") -> None:
     """Write the pictures of each exhibit; where there are several, each has a folder of its own."""
     from memex_audit.reporting.figures import original_pictures
+    from memex_audit.reporting.whole_file import write_whole
 
     for number, exhibit in enumerate(exhibits, start=1):
         target = folder / f"image-{number:02d}" if len(exhibits) > 1 else folder
-        target.mkdir(parents=True, exist_ok=True)
         for name, data in original_pictures(exhibit).items():
-            (target / name).write_bytes(data)
+            write_whole(target / name, data)
 
 
 @contextmanager

@@ -151,6 +151,21 @@ def test_a_file_where_the_store_should_be_is_one_line(project):
     )
 
 
+def test_a_folder_for_evidence_that_cannot_be_written_costs_no_finding(project):
+    project.captions("copied cat", *CLEAN)
+    (project.path / "evidence").write_text("")
+    arguments = ("--memex-training-set", "images", "--memex-embedder", "specimen", "--memex-limit", "0.9")
+    run = project.audit(*arguments, "--memex-evidence", "full:evidence")
+    assert run.ret == 1
+    found = result(project)
+    assert found["verdict"] == "fail"
+    assert [f["prompt"] for f in found["findings"] if f["verdict"] == "extracted"] == ["copied cat"]
+    assert (
+        "not all evidence could be written to evidence (Not a directory): free space or name another"
+        in (found["notes"])
+    )
+
+
 # -- damaged and old
 
 
