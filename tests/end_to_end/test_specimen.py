@@ -37,8 +37,10 @@ def test_planted_replicas_are_extracted_from_the_duplicated_twin(store):
     assert found["calibration"]["source"] == "calibrated"
     assert {f["verdict"] for f in found["findings"]} == {"extracted"}
     assert all(f["match"]["kind"] == "matching" and f["match"]["k"] >= 30 for f in found["findings"])
+    # The text of a failure is wrapped, the id of its case is not.
+    failed = [line for line in run.stdout.splitlines() if line.startswith("FAILED ")]
     for finding in found["findings"]:
-        assert finding["prompt"] in run.stdout
+        assert any(finding["prompt_id"] in line for line in failed)
 
 
 def test_the_same_prompts_give_nothing_back_from_the_deduplicated_twin(store):
