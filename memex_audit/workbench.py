@@ -6,16 +6,16 @@ Everything is made when first asked for, and once. The plugin and the command li
 import importlib.metadata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from memex_audit import specimen
 from memex_audit.config import AUTO, SPECIMEN_LORA, Settings
 from memex_audit.errors import ConfigurationError, EmbedderError, TrainingSetError
 from memex_audit.few_captions import protocols_of_few_captions, tie_uncaptioned
-from memex_audit.protocols import Embedder, Generator, Index, TrainingSet
+from memex_audit.model_bench import ModelBench
+from memex_audit.protocols import Embedder, Index, TrainingSet
 from memex_audit.records import Calibration, PromptSet, Protocol, Provenance
 from memex_audit.thresholds import choose_calibration, choose_protocol, looks_of
 from memex_audit.work_units import ALONE, Worker
@@ -23,146 +23,23 @@ from memex_audit.work_units import ALONE, Worker
 if TYPE_CHECKING:
     from memex_audit.audit import Audit, Progress
     from memex_audit.extraction.matching import Matcher
-    from memex_audit.generation.model_folder import SamplerSettings
-    from memex_audit.generation.store import UnitStore
     from memex_audit.training_set import MinedSet
 
-STORE_FOLDER = ".memex"
 CALIBRATION_FILE = "memex-calibration.json"
-DEFAULT_BATCH_SIZE = 8
 SPECIMEN_SETS = (str(specimen.TRAINING_SET), str(specimen.LORA_TRAINING_SET))
 MiningProgress = Callable[[int, int | None], None]
 
 
-class Workbench:
+class Workbench(ModelBench):
     """The parts of one audit; `load_generator`, `load_embedder` and `load_index` may be replaced."""
 
     def __init__(self, settings: Settings, rootdir: Path, worker: Worker = ALONE) -> None:
-        self.settings = settings
-        self.rootdir = rootdir
-        self._worker = worker
-        self.notes: list[str] = []
-        self.started = datetime.now(UTC).isoformat(timespec="seconds")
-        self.load_generator: Callable[[], Generator] = lambda: self.open_generator(self.open_pipeline)
+        super().__init__(settings, rootdir, worker)
         self.load_embedder: Callable[[], Embedder] = self.open_embedder
         self.load_index: Callable[[], Index] = self.open_index
         self.mining_progress: MiningProgress | None = None
-        # A user's own generator comes without a folder, and so without settings or calibration beside it.
-        self._draws_from_folder = False
 
-    # -- store and model
-
-    @cached_property
-    def store_folder(self) -> Path:
-        """The store: --memex-store, or .memex below the root folder."""
-        from memex_audit.generation.store import open_store_folder
-
-        return open_store_folder(self.store_path)
-
-    @property
-    def store_path(self) -> Path:
-        """Where the store is, or would be made."""
-        given = self.settings.store
-        return self._path(given) if given else self.rootdir / STORE_FOLDER
-
-    @cached_property
-    def model_folder(self) -> Path:
-        """The folder of the model's pipeline, fetched if it is a hub id."""
-        from memex_audit.generation.model_folder import check_model_folder, fetch_model, looks_like_hub_id
-
-        spec = self.settings.model
-        if spec.startswith(specimen.PREFIX):
-            return specimen.twin_folder(spec)
-        if looks_like_hub_id(spec) and not self._path(spec).exists():
-            return fetch_model(spec)
-        return check_model_folder(self._path(spec))
-
-    @cached_property
-    def lora_file(self) -> Path | None:
-        """The file of the LoRA on top of the model, if there is one."""
-        from memex_audit.generation.model_folder import find_lora
-
-        if self.settings.lora is None:
-            return None
-        path = self.settings.lora.path
-        return find_lora(specimen.LORA if path == SPECIMEN_LORA else self._path(path))
-
-    @cached_property
-    def sampler(self) -> "SamplerSettings":
-        """Sampler settings: options over the model's memex.toml over the pipeline's defaults."""
-        from memex_audit.generation.model_folder import SamplerSettings, read_sampler_settings
-
-        beside, chosen = read_sampler_settings(self.model_folder), self.settings
-        return SamplerSettings(
-            steps=chosen.steps or beside.steps,
-            guidance=beside.guidance if chosen.guidance is None else chosen.guidance,
-            size=chosen.size or beside.size,
-            batch_size=chosen.batch_size or beside.batch_size,
-        )
-
-    @cached_property
-    def batch_size(self) -> int:
-        """How many pictures are drawn at once."""
-        if self.generator and self._draws_from_folder and self.sampler.batch_size:
-            return self.sampler.batch_size
-        return self.settings.batch_size or DEFAULT_BATCH_SIZE
-
-    @cached_property
-    def generator(self) -> Generator:
-        """The generator that draws.
-
-        Raises:
-            GeneratorError: it lacks something that a generator must offer.
-            ConfigurationError: it may be used by one process at a time, and there are more than devices.
-        """
-        from memex_audit.generation.guards import check_generator
-
-        generator = check_generator(self.load_generator())
-        if self.settings.lora and not self._draws_from_folder:
-            raise ConfigurationError(
-                "--memex-lora must have a pipeline to be loaded into, got a `memex_generator` of your own; "
-                "load the LoRA there, and make it part of that generator's fingerprint."
-            )
-        if self._worker.count > 1 and not generator.shareable:
-            from memex_audit.generation.devices import device_of_worker
-
-            device_of_worker(self.settings.device, self._worker, share_cpu=False)
-        return generator
-
-    @cached_property
-    def device(self) -> str:
-        """The device of this process: the one asked for, or this worker's among several."""
-        from memex_audit.generation.devices import device_of_worker
-
-        return device_of_worker(self.settings.device, self._worker)
-
-    def open_pipeline(self) -> Any:
-        """Load the model's pipeline, with the LoRA on top."""
-        from memex_audit.generation.diffusers_pipeline import load_pipeline
-
-        pipeline = load_pipeline(self.model_folder, device=self.device, dtype=self.settings.dtype)
-        return self._with_lora(pipeline)
-
-    def _with_lora(self, pipeline: Any) -> Any:
-        if self.settings.lora and self.lora_file:
-            from memex_audit.generation.lora import apply_lora
-
-            apply_lora(pipeline, self.lora_file, self.settings.lora.weight)
-        return pipeline
-
-    def open_generator(self, open_pipeline: Callable[[], Any]) -> Generator:
-        """Make a generator of the model's pipeline."""
-        from memex_audit.generation.diffusers_pipeline import DiffusersGenerator
-        from memex_audit.generation.fingerprints import fine_tune_fingerprint, model_fingerprint
-
-        self._draws_from_folder = True
-        cache = self.store_folder / "fingerprints.json"
-        fingerprint = model_fingerprint(self.model_folder, cache)
-        if self.settings.lora and self.lora_file:
-            fingerprint = fine_tune_fingerprint(fingerprint, self.lora_file, self.settings.lora.weight, cache)
-        # A user's own `memex_model` comes without the LoRA.
-        pipeline = self._with_lora(open_pipeline())
-        return DiffusersGenerator(pipeline, fingerprint=fingerprint, sampler=self.sampler)
+    # -- other models on the same bench
 
     def without_lora(self) -> "Workbench | None":
         """Return a bench for the same pipeline without its LoRA, with the thresholds of this one.
@@ -186,28 +63,6 @@ class Workbench:
         location = self.training_set.location if self.training_set else None
         settings = replace(self.settings, model=model, lora=None, training_set=location)
         return Workbench(settings, self.rootdir, self._worker)
-
-    @cached_property
-    def settings_digest(self) -> str:
-        """Digest of all that changes a picture but weights and prompt."""
-        from memex_audit.generation.fingerprints import settings_digest
-
-        return settings_digest({**self.generator.settings, "root_seed": self.settings.seed})
-
-    @cached_property
-    def unit_store(self) -> "UnitStore":
-        """Where this model's pictures are kept."""
-        from memex_audit.extraction.block_sums import block_sums
-        from memex_audit.generation.store import UnitStore
-
-        return UnitStore(
-            self.store_folder,
-            fingerprint=self.generator.fingerprint,
-            digest=self.settings_digest,
-            root_seed=self.settings.seed,
-            summarize=lambda pixels: block_sums(pixels[None]).sums[0],
-            note=self.notes.append,
-        )
 
     # -- training set and prompts
 
@@ -379,13 +234,6 @@ class Workbench:
         own = self.store_folder / "calibrations" / name
         return (own, self.model_folder / CALIBRATION_FILE) if self._draws_from_folder else (own,)
 
-    @property
-    def settings_key(self) -> str:
-        """Digest of the sampler settings without the seed: thresholds hold for every seed."""
-        from memex_audit.generation.fingerprints import settings_digest
-
-        return settings_digest(dict(self.generator.settings))
-
     @cached_property
     def protocol(self) -> Protocol:
         """How a prompt is decided here."""
@@ -433,7 +281,3 @@ class Workbench:
             },
             store=str(self.store_folder),
         )
-
-    def _path(self, text: str) -> Path:
-        path = Path(text).expanduser()
-        return path if path.is_absolute() else Path.cwd() / path
