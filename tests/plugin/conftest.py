@@ -65,8 +65,8 @@ def memex_generator():
     return Copier()
 '''
 
-# A handful of captions stands for a set of thousands: taken for a fine-tune, it would be judged by its images.
-MANY_CAPTIONS = '''
+# A handful of captions stands for a set of thousands: as a fine-tune it would be judged by its images.
+MANY_CAPTIONS = """
 
 patch = pytest.MonkeyPatch()
 
@@ -78,7 +78,7 @@ def pytest_configure():
 
 def pytest_unconfigure():
     patch.undo()
-'''
+"""
 
 
 def picture(caption: str) -> Image.Image:
