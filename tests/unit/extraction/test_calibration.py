@@ -175,3 +175,17 @@ def test_the_match_delta_is_cut_to_four_decimals():
 
 def test_a_match_delta_of_one_step_is_still_one():
     assert choose_match_delta([0.0001] * 100) == 0.0001
+
+
+def test_captions_that_a_clean_model_was_asked_for_tighten_the_match_delta_by_their_nearest():
+    assert choose_match_delta([0.5] * 100, few_captions=[0.3, 0.2, 0.22]) == 0.12
+    assert choose_match_delta([0.5] * 100, few_captions=[0.3]) == 0.15
+
+
+def test_negatives_that_lie_on_training_images_are_told_what_to_give():
+    message = (
+        r"^negatives must not give training images back, got an l2 of 5e-05 to one for more of them than "
+        r"--alpha allows; give prompts that were never trained on with --negatives\.$"
+    )
+    with pytest.raises(CalibrationError, match=message):
+        choose_match_delta([0.00005] * 100)

@@ -120,3 +120,53 @@ def test_a_full_disk_leaves_the_calibration_before_as_it_was(tmp_path, monkeypat
     with pytest.raises(CalibrationError, match=r"calibration\.json must be writable, got No space left"):
         write_calibration(path, CALIBRATION)
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("calibration.json", before)]
+
+
+def test_folders_that_are_missing_are_made(tmp_path):
+    path = tmp_path / "new" / "newer" / "calibration.json"
+    write_calibration(path, CALIBRATION)
+    write_calibration(path, CALIBRATION)
+    assert read_calibration(path) == CALIBRATION
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"edge_delta": 1}, {"match_delta": 1.0}, {"clique_size": 2}, {"negatives": 1}, {"flagged": 0},
+        {"upper": 0}, {"upper": 1}, {"looks": [2]}, {"looks": [2, 3]}, {"reference": "specimen"},
+    ],
+)  # fmt: skip
+def test_the_ends_of_every_range_belong_to_it(tmp_path, changes):
+    found = asdict(read_calibration(write(tmp_path, **changes)))
+    assert {name: list(found[name]) if name == "looks" else found[name] for name in changes} == changes
+
+
+def test_looks_that_do_not_grow_are_named(tmp_path):
+    with pytest.raises(CalibrationError, match=r"looks = \[4, 4\], which is not a list of growing numbers"):
+        read_calibration(write(tmp_path, looks=[4, 4]))
+
+
+def test_of_several_near_names_the_nearest_is_offered(tmp_path):
+    with pytest.raises(CalibrationError, match=r"an unknown 'match_edge_delta', did you mean \w+\?;"):
+        read_calibration(write(tmp_path, match_edge_delta=0.1))
+
+
+def test_a_calibration_is_utf8_whatever_the_locale(tmp_path, monkeypatch):
+    encodings = []
+    read, written = Path.read_text, Path.write_text
+    monkeypatch.setattr(
+        Path, "read_text", lambda f, encoding: encodings.append(encoding) or read(f, encoding)
+    )
+    monkeypatch.setattr(
+        Path, "write_text", lambda f, text, encoding: encodings.append(encoding) or written(f, text, encoding)
+    )
+    write_calibration(tmp_path / "calibration.json", CALIBRATION)
+    read_calibration(tmp_path / "calibration.json")
+    assert [encoding.lower() for encoding in encodings] == ["utf-8", "utf-8"]
+
+
+def test_a_calibration_that_cannot_be_written_says_what_to_do(tmp_path):
+    (tmp_path / "file").write_text("")
+    message = r"json must be writable, got .*; name another file with --out: what was drawn for it is kept\.$"
+    with pytest.raises(CalibrationError, match=message):
+        write_calibration(tmp_path / "file" / "calibration.json", CALIBRATION)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from memex_audit.extraction import matching
 from memex_audit.extraction import matching as extraction_matching
 from memex_audit.extraction.fitting import fit_to
 from memex_audit.extraction.matching import K_NEIGHBORS, LOADED, NEIGHBORS, Matcher
@@ -204,3 +205,40 @@ def test_where_every_image_is_the_captions_own_nothing_is_embedded(many):
         picture(1)[None], everything.example_ids
     )
     assert found.distances.shape == (1, 0)
+
+
+@pytest.mark.parametrize(("held", "loaded"), [(1, 3), (4, 16), (7, 2), (1000, 16)])
+def test_training_images_that_do_not_fit_in_memory_come_in_blocks(many, monkeypatch, held, loaded):
+    monkeypatch.setattr(matching, "FITTED_BYTES", held * SIDE * 8 * 3 + 1)
+    monkeypatch.setattr(matching, "LOADED", loaded)
+    generations = np.stack([picture(100 + i, SIDE, 8) for i in range(2)])
+    stacked = []
+    between = matching.l2_between
+
+    def counted(images, block):
+        stacked.append(len(block))
+        return between(images, block)
+
+    monkeypatch.setattr(matching, "l2_between", counted)
+    names = [f"image-{i}" for i in range(10)]
+    found = Matcher(Images(many), never, never).distances_to(generations, names)
+    expected = [[l2_by_hand(g, fit_to(many[name], SIDE, 8)) for name in names] for g in generations]
+    np.testing.assert_allclose(found.distances, expected, rtol=1e-12)
+    assert sum(stacked) == 10
+    assert max(stacked) == min(held, 10)
+
+
+def test_one_training_image_larger_than_the_room_is_taken_alone(many, monkeypatch):
+    monkeypatch.setattr(matching, "FITTED_BYTES", 1)
+    stacked = []
+    between = matching.l2_between
+    monkeypatch.setattr(matching, "l2_between", lambda a, b: stacked.append(len(b)) or between(a, b))
+    Matcher(Images(many), never, never).distances_to(picture(0)[None], ["image-1", "image-2"])
+    assert stacked == [1, 1]
+
+
+def test_the_largest_cosine_of_a_training_image_counts_whichever_generation_comes_last(many):
+    generations = np.stack([many["image-7"], 255 - many["image-7"], noisy(many["image-30"], 60)])
+    everything = Images({name: many[name] for name in ("image-7", "image-30", "image-8")})
+    found = Matcher(everything, lambda: everything, lambda: everything).distances_to_neighbors(generations, 3)
+    assert found.example_ids[0] == "image-7"
