@@ -133,14 +133,16 @@ class DiffusersGenerator:
 
 @contextmanager
 def _quiet_about_prompts() -> Iterator[None]:
-    """Keep diffusers from logging the end of a prompt that is cut: captions may have to stay out of reports,
-    and what is cut is reported once (prompt_tokens.py)."""
-    before = diffusers_logging.get_verbosity()
+    """Keep diffusers from logging the end of a prompt that is cut, and transformers that it is long: captions
+    may have to stay out of reports, and what is cut is reported once (prompt_tokens.py)."""
+    before = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity()
     diffusers_logging.set_verbosity_error()
+    transformers_logging.set_verbosity_error()
     try:
         yield
     finally:
-        diffusers_logging.set_verbosity(before)
+        diffusers_logging.set_verbosity(before[0])
+        transformers_logging.set_verbosity(before[1])
 
 
 def _call_arguments(pipeline: Pipeline, sampler: SamplerSettings) -> dict[str, Any]:

@@ -33,3 +33,5 @@ def test_the_end_of_a_prompt_that_is_cut_is_not_printed(generator, capfd, caplog
     assert generation.request.prompt == LONG
     printed = capfd.readouterr()
     assert "secret" not in printed.out + printed.err + caplog.text
+    # That it is cut is reported by the audit, once for all prompts.
+    assert "sequence length" not in printed.out + printed.err + caplog.text
