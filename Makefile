@@ -8,6 +8,7 @@ check:
 
 test:
 	coverage run -m pytest
+	coverage combine -q
 	coverage report
 
 docs:
