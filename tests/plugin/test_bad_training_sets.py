@@ -182,6 +182,7 @@ def test_a_training_set_that_holds_nothing_is_one_line(project, name, write, lin
 
 
 def test_one_image_is_audited(project):
+    project.take_for_a_fine_tune()
     project.captions("clean cat")
     assert project.audit("--memex-training-set", "images", *OPTIONS).ret == 0
     found = result(project)
