@@ -170,3 +170,18 @@ def test_a_calibration_that_cannot_be_written_says_what_to_do(tmp_path):
     message = r"json must be writable, got .*; name another file with --out: what was drawn for it is kept\.$"
     with pytest.raises(CalibrationError, match=message):
         write_calibration(tmp_path / "file" / "calibration.json", CALIBRATION)
+
+
+def test_a_partial_file_that_cannot_be_removed_does_not_hide_why_the_calibration_was_not_written(
+    tmp_path, monkeypatch
+):
+    def fail(number, words):
+        def method(*arguments, **options):
+            raise OSError(number, words)
+
+        return method
+
+    monkeypatch.setattr(Path, "write_text", fail(28, "No space left on device"))
+    monkeypatch.setattr(Path, "unlink", fail(30, "Read-only file system"))
+    with pytest.raises(CalibrationError, match="must be writable, got No space left on device"):
+        write_calibration(tmp_path / "calibration.json", CALIBRATION)

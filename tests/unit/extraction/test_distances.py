@@ -272,3 +272,9 @@ def test_sums_of_a_strip_of_dark_pixels_are_exact():
     distances = tile_l2(dark)
     for i in range(12):
         assert tile_l2_between(dark[0], dark[i]) == distances[0, i]
+
+
+def test_distances_of_dark_pictures_to_others_are_exact():
+    dark = np.random.default_rng(1).integers(0, 2, (12, 20, 20, 3), dtype=np.uint8)
+    for image, row in zip(dark[:6], l2_between(dark[:6], dark[6:]), strict=True):
+        assert (l2_to_many(image, dark[6:]) == row).all()

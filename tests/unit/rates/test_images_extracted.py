@@ -183,3 +183,8 @@ def test_one_image_is_a_set():
 def test_a_limit_of_nothing_is_an_error():
     with pytest.raises(ConfigurationError, match=r"`limit` must be in \(0, 1\], got limit=0"):
         rate_of(BOTH, limit=0)
+
+
+def test_a_set_that_was_not_mined_has_no_undecided_images():
+    nothing_known = [finding("cat", UNDECIDED)]
+    assert count(nothing_known, {}, prompt_set(CAT, n_examples=None)) == ImageCount(extracted=0, undecided=0)
