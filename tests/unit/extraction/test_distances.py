@@ -5,7 +5,14 @@ import pytest
 
 from memex_audit.errors import ConfigurationError
 from memex_audit.extraction.block_sums import BlockSums, block_sums, candidate_graph, lower_bounds, n_blocks
-from memex_audit.extraction.distances import l2, l2_to_many, near_duplicate_graph, tile_l2, tile_l2_between
+from memex_audit.extraction.distances import (
+    l2,
+    l2_between,
+    l2_to_many,
+    near_duplicate_graph,
+    tile_l2,
+    tile_l2_between,
+)
 from memex_audit.extraction.tiles import block_edges, tile_edges
 
 
