@@ -8,7 +8,6 @@ check:
 
 test:
 	coverage run -m pytest
-	coverage combine -q
 	coverage report
 
 docs:
