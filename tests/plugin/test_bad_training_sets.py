@@ -49,7 +49,7 @@ def good_pictures():
         "large.png": encoded(Image.fromarray(noise(10, (300, 170, 3)))),
         "one-pixel.png": encoded(Image.fromarray(noise(11, (1, 1, 3)))),
         "thin.png": encoded(Image.fromarray(noise(12, (1, 900, 3)))),
-        "cmyk.jpg": encoded(Image.fromarray(noise(13, (32, 32, 4)), mode="CMYK"), "JPEG"),
+        "cmyk.jpg": encoded(Image.frombytes("CMYK", (32, 32), noise(13, (32, 32, 4)).tobytes()), "JPEG"),
         "grey-16.png": encoded(Image.fromarray(noise(14, (32, 32), np.uint16))),
         "rgb-16.png": png_of_16_bits(2, 3),
         "rgba-16.png": png_of_16_bits(6, 4),
