@@ -222,7 +222,7 @@ class Memex:
 def _write_originals(folder: Path, exhibits: "Sequence[Exhibit]") -> None:
     """Write the pictures of each exhibit; where there are several, each has a folder of its own."""
     from memex_audit.reporting.figures import original_pictures
-    from memex_audit.reporting.whole_file import write_whole
+    from memex_audit.whole_file import write_whole
 
     for number, exhibit in enumerate(exhibits, start=1):
         target = folder / f"image-{number:02d}" if len(exhibits) > 1 else folder

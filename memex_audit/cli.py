@@ -204,7 +204,7 @@ def card(
     """Print what a model card says of RESULT, the JSON of an audit."""
     from memex_audit.reporting.json_report import read_result
     from memex_audit.reporting.model_card import EVAL_RESULTS_FILE, eval_results_file, model_card_block
-    from memex_audit.reporting.whole_file import write_whole
+    from memex_audit.whole_file import write_whole
 
     read = read_result(result)
     block = model_card_block(read, name)

@@ -3,15 +3,14 @@
 import difflib
 import json
 import math
-import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 
 from memex_audit.errors import CalibrationError
 from memex_audit.records import Calibration
+from memex_audit.whole_file import whole_file
 
 Check = tuple[Callable[[object], bool], str]
 
@@ -22,15 +21,10 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
     Raises:
         CalibrationError: the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with whole_file(path) as partial:
             partial.write_text(json.dumps(asdict(calibration), indent=2) + "\n", encoding="utf-8")
-            partial.replace(path)
-        finally:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
     except OSError as error:
         raise CalibrationError(
             f"the calibration {path} must be writable, got {error.strerror or error}; name another file with "

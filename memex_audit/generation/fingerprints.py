@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-import os
 import re
 from contextlib import suppress
 from pathlib import Path
 
 from memex_audit.errors import ModelError
+from memex_audit.whole_file import whole_file
 
 # A calibration or settings file written beside the weights does not make another model of them.
 OWN_FILES = ("memex.toml", "memex-calibration.json")
@@ -94,12 +94,8 @@ def _read_cache(cache: Path | None) -> dict[str, str]:
 def _write_cache(cache: Path | None, remembered: dict[str, str]) -> None:
     if cache is None:
         return
-    partial = cache.with_name(f"{cache.name}.{os.getpid()}.partial")
-    try:
+    # Where it fails the weights are read again. A store that cannot be written is named where one must be.
+    with suppress(OSError):
         cache.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(remembered))
-        partial.replace(cache)
-    except OSError:
-        # The weights will be read again. That a store cannot be written is said where something must be.
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+        with whole_file(cache) as partial:
+            partial.write_text(json.dumps(remembered))

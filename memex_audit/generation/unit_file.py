@@ -6,9 +6,7 @@ and numbers and seeds must be those that the name and the prompt ask for.
 """
 
 import io
-import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from PIL import Image
 
 from memex_audit.errors import StoreError, UnitDamaged
 from memex_audit.records import Generation, GenerationRequest
+from memex_audit.whole_file import whole_file
 
 UNIT_VERSION = "1"
 SCHEMA = pa.schema(
@@ -48,13 +47,8 @@ def write_unit(
     """
     rows = [_row(number, g, summarize) for number, g in zip(numbers, generations, strict=True)]
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with whole_file(path) as partial:
         pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
-        partial.replace(path)
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def remove_partial_files(folder: Path) -> None:

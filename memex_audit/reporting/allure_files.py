@@ -10,7 +10,7 @@ from memex_audit.explain_rate import how_bounded, units
 from memex_audit.explain_run import protocol_figures
 from memex_audit.records import AuditResult, Rate
 from memex_audit.reporting.json_report import record_to_dict
-from memex_audit.reporting.whole_file import write_whole
+from memex_audit.whole_file import write_whole
 
 CONFIG_FILE = "allurerc.mjs"
 METRICS_FILE = "memex-perf.json"

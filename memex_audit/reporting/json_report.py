@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from memex_audit.errors import ReportError
 from memex_audit.records import AuditResult, Finding
 from memex_audit.reporting.redaction import kind_of_reason, redact_match, redact_set_aside
-from memex_audit.reporting.whole_file import write_whole
+from memex_audit.whole_file import write_whole
 
 SCHEMA = 1
 SCHEMA_FILE = Path(__file__).with_name("memex-report.schema.json")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from memex_audit.records import AuditResult
 from memex_audit.reporting.json_report import result_to_bytes
-from memex_audit.reporting.whole_file import write_whole
+from memex_audit.whole_file import write_whole
 
 if TYPE_CHECKING:
     from memex_audit.config import Settings

@@ -1,9 +1,7 @@
 """Keep a prompt set in one Parquet file: its prompts as rows, all else in the schema's metadata."""
 
 import json
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pyarrow.parquet as pq
 from memex_audit.errors import TrainingSetError
 from memex_audit.records import Frame, PromptSet, SetAside
 from memex_audit.training_set.table_lines import Line
+from memex_audit.whole_file import whole_file
 
 KEY = b"memex_audit.prompt_set"
 COLUMNS = ("prompt", "group_id", "duplication_count", "example_id", "example_ids")
@@ -58,13 +57,8 @@ def write_table(path: Path, prompts: PromptSet) -> None:
         for prompt in prompts.prompts
     ]
     table = pa.Table.from_pylist(rows, schema=SCHEMA.with_metadata({KEY: json.dumps(facts).encode()}))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with whole_file(path) as partial:
         pq.write_table(table, partial)
-        partial.replace(path)
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def read_table(path: Path) -> tuple[Iterator[Line], Facts | None]:

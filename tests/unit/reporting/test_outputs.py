@@ -9,7 +9,7 @@ import pytest
 from memex_audit.config import Settings
 from memex_audit.reporting.junit_properties import suite_properties
 from memex_audit.reporting.outputs import Output, write_outputs
-from memex_audit.reporting.whole_file import write_whole
+from memex_audit.whole_file import write_whole
 
 
 @pytest.fixture
