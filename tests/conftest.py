@@ -1,5 +1,6 @@
 """Warnings are errors here, and only here: a library's new deprecation must not turn a release gate red."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,29 @@ HOSTILE_CAPTIONS = {
 @pytest.fixture(params=HOSTILE_CAPTIONS.values(), ids=HOSTILE_CAPTIONS)
 def hostile_caption(request: pytest.FixtureRequest) -> str:
     return request.param
+
+
+OPEN_CLIP_CONFIG = {
+    "model_cfg": {
+        "embed_dim": 24,
+        "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8},
+        "text_cfg": {"context_length": 8, "vocab_size": 100, "width": 32, "heads": 2, "layers": 1},
+    },
+    "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
+}
+
+
+@pytest.fixture(scope="session")
+def random_open_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small open_clip folder with random weights; tests that change it copy it."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("open_clip") / "tiny"
+    folder.mkdir()
+    (folder / "open_clip_config.json").write_text(json.dumps(OPEN_CLIP_CONFIG))
+    torch.manual_seed(0)
+    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    return folder

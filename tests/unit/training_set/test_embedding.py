@@ -9,36 +9,11 @@ from memex_audit.errors import EmbedderError
 from memex_audit.protocols import Embedder
 from memex_audit.training_set import duplicate_similarity_of, embedder_name, load_embedder
 
-CONFIG = {
-    "model_cfg": {
-        "embed_dim": 24,
-        "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8},
-        "text_cfg": {"context_length": 8, "vocab_size": 100, "width": 32, "heads": 2, "layers": 1},
-    },
-    "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
-}
-
-
-@pytest.fixture(scope="session")
-def shipped(tmp_path_factory):
-    """An open_clip folder with random weights."""
-    import open_clip
-    import torch
-    from safetensors.torch import save_file
-
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    folder.mkdir()
-    (folder / "open_clip_config.json").write_text(json.dumps(CONFIG))
-    torch.manual_seed(0)
-    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
-    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
-    return folder
-
 
 @pytest.fixture
-def model(shipped, tmp_path):
+def model(random_open_clip, tmp_path):
     """A copy of it that a test may change."""
-    return shutil.copytree(shipped, tmp_path / "tiny")
+    return shutil.copytree(random_open_clip, tmp_path / "tiny")
 
 
 @pytest.fixture
@@ -122,7 +97,8 @@ def test_weights_that_are_no_safetensors_are_an_error(model):
 
 
 def test_weights_of_another_config_are_an_error_in_one_line(model):
-    config = {**CONFIG, "model_cfg": {**CONFIG["model_cfg"], "embed_dim": 25}}
+    config = json.loads((model / "open_clip_config.json").read_text())
+    config["model_cfg"]["embed_dim"] = 25
     (model / "open_clip_config.json").write_text(json.dumps(config))
     with pytest.raises(EmbedderError, match=r"^Embedder in .*tiny must be .*, got: [^\n]+$"):
         load_embedder(f"local-dir:{model}")
@@ -264,11 +240,10 @@ def test_a_pretrained_model_is_built_from_the_hub_s_safetensors(model, monkeypat
     import open_clip
 
     weights = str(model / "open_clip_model.safetensors")
+    config = json.loads((model / "open_clip_config.json").read_text())["model_cfg"]
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: weights)
-    monkeypatch.setattr(
-        open_clip.factory, "get_model_config", lambda _: json.loads(json.dumps(CONFIG["model_cfg"]))
-    )
-    monkeypatch.setattr(open_clip, "get_model_config", lambda _: CONFIG["model_cfg"])
+    monkeypatch.setattr(open_clip.factory, "get_model_config", lambda _: json.loads(json.dumps(config)))
+    monkeypatch.setattr(open_clip, "get_model_config", lambda _: config)
     half = {"hf_hub": "org/model/", "mean": (0.5,) * 3, "std": (0.5,) * 3}
     monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda *_: half)
     embedder = load_embedder("ViT-B-32/laion2b_s34b_b79k")
