@@ -8,6 +8,8 @@ work folder; a twin goes on at its last checkpoint when it is started again.
 import io
 import json
 import re
+from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import click
@@ -17,7 +19,7 @@ import pyarrow.parquet as pq
 import torch
 from diffusers import AutoencoderKL
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from memex_audit.specimen import HELD_OUT_CAPTIONS
 from memex_audit.specimen.autoencoder import PatchCodes, train_autoencoder
@@ -98,8 +100,9 @@ def autoencoder(work: Path, decoder_steps: int, encoder_steps: int) -> None:
 @click.argument("twin", type=click.Choice(["duplicated", "deduplicated"]))
 @click.option("--steps", default=STEPS, show_default=True)
 @click.option("--name", help="Name of the result, if another than the twin's.")
+@click.option("--save-every", type=int, help="Save what it is after every so many steps too, as NAME-STEP.")
 @click.pass_obj
-def twin(work: Path, twin: str, steps: int, name: str | None) -> None:
+def twin(work: Path, twin: str, steps: int, name: str | None, save_every: int | None) -> None:
     """Train a twin and save it as a Stable Diffusion pipeline in fp16 safetensors."""
     name = name or twin
     # Both twins share codes and tokenizer: what differs between them is the copies alone.
@@ -107,12 +110,21 @@ def twin(work: Path, twin: str, steps: int, name: str | None) -> None:
     images, captions = read_rows(work, deduplicated=twin == "deduplicated")
     tokenizer = train_tokenizer(sorted({*base_captions, *(work / HELD_OUT).read_text().splitlines()}))
     data = TwinData(latents=PatchCodes(base_images).encode(images), captions=captions)
-    model = train_twin(data, tokenizer, steps=steps, seed=SEED, checkpoint=work / f"{name}.checkpoint")
     vae = AutoencoderKL.from_pretrained(work / "autoencoder")
-    assemble(model, vae, tokenizer).to(dtype=torch.float16).save_pretrained(work / name)
-    tidy_configs(work / name)
-    (work / name / "memex.toml").write_text(SAMPLER)
-    click.echo(f"saved {work / name}")
+
+    def save(model: nn.ModuleDict, folder: Path) -> None:
+        assemble(model, deepcopy(vae), tokenizer).to(dtype=torch.float16).save_pretrained(folder)
+        tidy_configs(folder)
+        (folder / "memex.toml").write_text(SAMPLER)
+        click.echo(f"saved {folder}")
+
+    def watch(step: int, averaged: Callable[[], nn.ModuleDict]) -> None:
+        if save_every and step % save_every == 0:
+            save(averaged(), work / f"{name}-{step:06d}")
+
+    checkpoint = work / f"{name}.checkpoint"
+    model = train_twin(data, tokenizer, steps=steps, seed=SEED, checkpoint=checkpoint, watch=watch)
+    save(model, work / name)
 
 
 @main.command()

@@ -1,7 +1,8 @@
 """Train one twin: a latent diffusion model on captioned rows, resumable at its last checkpoint."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,9 +56,18 @@ def build_unet(latent_size: int) -> UNet2DConditionModel:
 
 
 def train_twin(
-    data: TwinData, tokenizer: CLIPTokenizer, *, steps: int, seed: int, checkpoint: Path
+    data: TwinData,
+    tokenizer: CLIPTokenizer,
+    *,
+    steps: int,
+    seed: int,
+    checkpoint: Path,
+    watch: Callable[[int, Callable[[], nn.ModuleDict]], None] = lambda _step, _averaged: None,
 ) -> nn.ModuleDict:
-    """Return the averaged weights after `steps`; a stopped run goes on at `checkpoint`."""
+    """Return the averaged weights after `steps`; a stopped run goes on at `checkpoint`.
+
+    `watch` is called at each checkpoint with the steps so far and what gives the averaged weights of then.
+    """
     torch.manual_seed(seed)
     model = nn.ModuleDict(
         {"unet": build_unet(data.latents.shape[-1]), "text_encoder": build_text_encoder(tokenizer)}
@@ -93,10 +103,16 @@ def train_twin(
                      "schedule": schedule.state_dict(), "averaged": averaged, "step": step + 1}  # fmt: skip
             torch.save(state, checkpoint.with_suffix(".partial"))
             checkpoint.with_suffix(".partial").replace(checkpoint)
+            watch(step + 1, lambda: _with_weights(model, averaged))
+    return _with_weights(model, averaged)
+
+
+def _with_weights(model: nn.ModuleDict, weights: Sequence[Tensor]) -> nn.ModuleDict:
+    copy = deepcopy(model)
     with torch.no_grad():
-        for parameter, value in zip(parameters, averaged, strict=True):
+        for parameter, value in zip(copy.parameters(), weights, strict=True):
             parameter.copy_(value)
-    return model.eval()
+    return copy.eval()
 
 
 def assemble(model: nn.ModuleDict, vae: AutoencoderKL, tokenizer: CLIPTokenizer) -> StableDiffusionPipeline:
