@@ -95,10 +95,14 @@ class Audit:
         return self._protocols.get(prompt_id, self.protocol)
 
     def finding(self, prompt: AuditPrompt) -> Finding:
-        """Return the finding of a prompt; its whole batch is drawn and judged on first access."""
-        if prompt.prompt_id not in self._findings:
-            self._audit_batch(self._batches.get(prompt.prompt_id, (prompt,)))
-        return self._findings[prompt.prompt_id]
+        """Return the finding of a prompt; its whole batch is drawn and judged on first access.
+
+        Of one that the model reads as another it is the other's.
+        """
+        prompt_id = self.prompts.read_as.get(prompt.prompt_id, prompt.prompt_id)
+        if prompt_id not in self._findings:
+            self._audit_batch(self._batches.get(prompt_id, (prompt,)))
+        return self._findings[prompt_id]
 
     def findings(self) -> tuple[Finding, ...]:
         """Return the findings of the whole audit set, in its order."""

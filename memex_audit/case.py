@@ -13,6 +13,7 @@ import pytest
 from memex_audit.assertions import AuditInconclusive, Breach, ReplicaExtracted
 from memex_audit.config import OPTIONS, Settings
 from memex_audit.controls import negative_control, positive_control
+from memex_audit.errors import MemexAuditError
 from memex_audit.explain import explain_finding
 from memex_audit.failures import show_breach
 from memex_audit.records import (
@@ -247,6 +248,10 @@ def judged_by_policy(item: pytest.Item, settings: Settings) -> Iterator[None]:
             raise
         # The claim alone: the summary says what it rests on.
         item.warn(InconclusiveAudit(str(error).partition("\n")[0]))
+    except MemexAuditError as error:
+        if chosen.redacts_captions:
+            error.redact()
+        raise
 
 
 def annotate(report: Any, item: pytest.Item, call: pytest.CallInfo[None]) -> None:

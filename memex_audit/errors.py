@@ -7,7 +7,20 @@ Messages read: what must be what, got what; what to do.
 
 
 class MemexAuditError(Exception):
-    """Base of every error that memex-audit raises on purpose."""
+    """Base of every error that memex-audit raises on purpose.
+
+    `foreign`: the part of its text that is another's (a user's generator), and may quote a caption.
+    """
+
+    def __init__(self, text: str = "", *, foreign: str = "") -> None:
+        super().__init__(text)
+        self.foreign = foreign
+
+    def redact(self) -> None:
+        """Leave out what may quote a caption: the foreign text, and the error that it came with."""
+        if self.foreign:
+            self.args = (str(self).replace(self.foreign, "(its text is left out)"),)
+            self.__cause__, self.__suppress_context__ = None, True
 
 
 class ConfigurationError(MemexAuditError):
@@ -24,6 +37,10 @@ class ModelError(MemexAuditError):
 
 class GeneratorError(ModelError):
     """A generator answers otherwise than it must, and would again."""
+
+
+class ScreenUnavailable(MemexAuditError):  # noqa: N818 - says what the screen is
+    """A screen's quantity does not exist for this model, or cannot be read from its pipeline."""
 
 
 class EmbedderError(MemexAuditError):
@@ -44,6 +61,10 @@ class StoreUnwritable(StoreError):  # noqa: N818 - says what the store is
 
 class CalibrationError(MemexAuditError):
     """A calibration cannot be made, or does not belong to this model."""
+
+
+class LedgerError(MemexAuditError):
+    """The ledger of runs cannot be read or written, or has no such run."""
 
 
 class ReportError(MemexAuditError):

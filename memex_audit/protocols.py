@@ -6,7 +6,7 @@ Adapters of heavy libraries stand behind these; a user's own object that offers 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from memex_audit.records import Generation, GenerationRequest, SetAside, TrainingExample
+from memex_audit.records import Generation, GenerationRequest, Prediction, SetAside, TrainingExample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,11 +38,39 @@ class Generator(Protocol):
 class ReadsTokens(Protocol):
     """What a Generator may offer beside: what the model reads of a prompt.
 
-    Prompts that are cut are then named in the report, and those that are read alike count as one group.
+    Prompts that are cut are then named in the report, and those that are read alike are audited as one.
     """
 
     def read_tokens(self, prompt: str) -> tuple[Hashable, int]:
         """Return what identifies the tokens that are read, and how many more are cut off."""
+        ...
+
+
+@runtime_checkable
+class Denoises(Protocol):
+    """What a Generator may offer beside: what its network predicts before a picture is done.
+
+    Screens read it. Both methods start from the very latents that `generate` starts from for the same
+    requests, and evaluate the network no more often than they must: on each latent once a step, twice with
+    `unconditional`.
+    """
+
+    def predict_steps(
+        self, requests: Sequence[GenerationRequest], *, steps: int, unconditional: bool = True
+    ) -> tuple[Prediction, ...]:
+        """Return the predictions at the sampler's first `steps` steps, one row a request.
+
+        Raises:
+            ScreenUnavailable: the model has no such predictions; the message says why.
+        """
+        ...
+
+    def predict_low_noise(self, requests: Sequence[GenerationRequest]) -> tuple[Prediction, Prediction]:
+        """Return the predictions at the first step, and for the same pure noise at a low noise level.
+
+        Raises:
+            ScreenUnavailable: as `predict_steps`.
+        """
         ...
 
 

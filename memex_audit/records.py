@@ -1,8 +1,11 @@
 """What the stages of an audit hand to each other, and what is written down at the end.
 
-Every record is frozen and holds no pixels but `Generation`, which never leaves memory as it is.
+Every record is frozen and holds no pixels but `Generation` and `Prediction`, which never leave memory as they
+are.
 """
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -97,6 +100,7 @@ class PromptSet:
 
     `n_examples`, `n_captions`: training images, and distinct captions of them; `duplicated_share`: share of
     the images that have another within the duplicate similarity. None where no training set was mined.
+    `read_as`: ids of prompts that the model reads as another one, by the id of the one that stands for them.
     """
 
     prompts: tuple[AuditPrompt, ...]
@@ -105,6 +109,12 @@ class PromptSet:
     n_captions: int | None = None
     duplicated_share: float | None = None
     set_aside: tuple[SetAside, ...] = ()
+    read_as: dict[str, str] = field(default_factory=dict)
+
+
+def prompt_set_digest(prompt_ids: Iterable[str]) -> str:
+    """Return what tells audits of the same prompts: 16 hex digits of SHA-256 over their sorted ids."""
+    return hashlib.sha256("\n".join(sorted(prompt_ids)).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +132,56 @@ class Generation:
     request: GenerationRequest
     pixels: "NDArray[np.uint8] | None"
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a model makes of n latents at one noise level, one row of d values a request.
+
+    `latent` float32 (n, d) = `signal` * picture + `noise` * Gaussian noise is what the network saw;
+    `conditional` and `unconditional` float32 (n, d) are the pictures (x0, as latents) that it predicts behind
+    it with the prompt and with none; `unconditional` is None where it was not asked for. `signal` is
+    sqrt(abar), `noise` sqrt(1 - abar); in a flow model 1 - t and t.
+    """
+
+    latent: "NDArray[np.float32]"
+    conditional: "NDArray[np.float32]"
+    unconditional: "NDArray[np.float32] | None"
+    signal: float
+    noise: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScreenScore:
+    """How suspicious a screen finds a prompt, the higher the more; it decides order and budget only.
+
+    `name`: the screen's; `network_evaluations`: what the score cost when it was taken, on one latent each;
+    `seeds`, `steps`: how many of the prompt's first seeds, and sampler steps of each.
+    """
+
+    name: str
+    score: float
+    network_evaluations: int
+    seeds: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScreenThreshold:
+    """A screen's score above which a prompt is suspicious, measured on negative prompts of one model.
+
+    `flagged` of `negatives` score above `threshold`; `lower` and `upper` are the exact two-sided 95 %
+    interval of that share (Clopper-Pearson). `seeds` and `steps` are those of the scores.
+    """
+
+    name: str
+    threshold: float
+    flagged: int
+    negatives: int
+    lower: float
+    upper: float
+    seeds: int
+    steps: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,7 +340,8 @@ class ControlResult:
 class Provenance:
     """Where the result comes from: enough to run it again.
 
-    `model_fingerprint` covers the LoRA and its weight, where there is one.
+    `model_fingerprint` covers the LoRA and its weight, where there is one; `prompt_set` is the digest of the
+    ids of every prompt of the audit set (prompt_set_digest).
     """
 
     memex_version: str
@@ -298,6 +359,7 @@ class Provenance:
     seed: int
     versions: dict[str, str]
     store: str
+    prompt_set: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from memex_audit.errors import ConfigurationError, EmbedderError, TrainingSetErr
 from memex_audit.few_captions import protocols_of_few_captions, tie_uncaptioned
 from memex_audit.model_bench import ModelBench
 from memex_audit.protocols import Embedder, Index, TrainingSet
-from memex_audit.records import Calibration, PromptSet, Protocol, Provenance
+from memex_audit.records import Calibration, PromptSet, Protocol, Provenance, prompt_set_digest
 from memex_audit.thresholds import choose_calibration, choose_protocol, looks_of
 from memex_audit.work_units import ALONE, Worker
 
@@ -147,10 +147,10 @@ class Workbench(ModelBench):
 
     @cached_property
     def prompts_as_read(self) -> PromptSet:
-        """The prompts to audit, those that the model reads alike in one group."""
-        from memex_audit.generation.prompt_tokens import group_as_read
+        """The prompts to audit, of those that the model reads alike the first."""
+        from memex_audit.generation.prompt_tokens import merge_read_alike
 
-        prompts, notes = group_as_read(self.prompts, self.generator)
+        prompts, notes = merge_read_alike(self.prompts, self.generator)
         self.notes += notes
         return prompts
 
@@ -280,4 +280,5 @@ class Workbench(ModelBench):
                 name: importlib.metadata.version(name) for name in ("torch", "diffusers", "numpy", "pytest")
             },
             store=str(self.store_folder),
+            prompt_set=prompt_set_digest(prompt.prompt_id for prompt in self.prompts.prompts),
         )

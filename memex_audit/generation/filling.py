@@ -113,7 +113,8 @@ def _draw(
             raise ModelError(
                 f"the generator {name} must draw what it is asked for, got {type(error).__name__}: {said} "
                 f"after {len(given)} of {len(requested)} pictures of a batch; mend it and run again: what "
-                "was drawn before is kept."
+                "was drawn before is kept.",
+                foreign=said,
             ) from error
 
 

@@ -45,8 +45,10 @@ def read_tokens(tokenizers: Sequence[tuple[Any, float]], prompt: str) -> tuple[H
     return tuple(read), int(min(cut))
 
 
-def group_as_read(prompts: PromptSet, generator: object) -> tuple[PromptSet, tuple[str, ...]]:
-    """Put prompts that the generator reads alike into one group, and say what it cuts.
+def merge_read_alike(prompts: PromptSet, generator: object) -> tuple[PromptSet, tuple[str, ...]]:
+    """Make one prompt of those that the generator reads alike, and say what it cuts.
+
+    The first stands for the others: their training images are its own, and their groups one group.
 
     Args:
         prompts: of the audit.
@@ -75,14 +77,39 @@ def group_as_read(prompts: PromptSet, generator: object) -> tuple[PromptSet, tup
     if alike:
         n_alike = sum(map(len, alike))
         notes.append(
-            f"{n_alike:,} prompts are {len(alike):,} to the model, which reads the same tokens of them; they "
-            f"count as one group each: {_named([prompt for those in alike for prompt in those])}."
+            f"{n_alike:,} prompts are {len(alike):,} to the model, which reads the same tokens of them, and "
+            f"are audited as one each: {_named([prompt for those in alike for prompt in those])}."
         )
-    return _in_one_group(prompts, alike), tuple(notes)
+    return _merged(prompts, alike), tuple(notes)
 
 
-def _in_one_group(prompts: PromptSet, alike: Sequence[Sequence[AuditPrompt]]) -> PromptSet:
-    parent = {prompt.group_id: prompt.group_id for prompt in prompts.prompts}
+def _merged(prompts: PromptSet, alike: Sequence[Sequence[AuditPrompt]]) -> PromptSet:
+    group_of, n_gone = _joined_groups(prompts.prompts, alike)
+    read_as = {other.prompt_id: first.prompt_id for first, *others in alike for other in others}
+    whole = {those[0].prompt_id: _as_one(those) for those in alike}
+    kept = [whole.get(p.prompt_id, p) for p in prompts.prompts if p.prompt_id not in read_as]
+    size = prompts.frame.size
+    return replace(
+        prompts,
+        prompts=tuple(replace(prompt, group_id=group_of[prompt.group_id]) for prompt in kept),
+        frame=replace(prompts.frame, size=None if size is None else size - n_gone),
+        read_as=read_as,
+    )
+
+
+def _as_one(prompts: Sequence[AuditPrompt]) -> AuditPrompt:
+    return replace(
+        prompts[0],
+        duplication_count=max(prompt.duplication_count for prompt in prompts),
+        example_ids=tuple(dict.fromkeys(name for prompt in prompts for name in prompt.example_ids)),
+    )
+
+
+def _joined_groups(
+    prompts: Sequence[AuditPrompt], alike: Sequence[Sequence[AuditPrompt]]
+) -> tuple[dict[str, str], int]:
+    """Return each group's name after groups with a prompt in common are joined, and how many went."""
+    parent = {prompt.group_id: prompt.group_id for prompt in prompts}
 
     def root(group: str) -> str:
         while parent[group] != group:
@@ -90,18 +117,12 @@ def _in_one_group(prompts: PromptSet, alike: Sequence[Sequence[AuditPrompt]]) ->
             group = parent[group]
         return group
 
-    n_gone = 0
     for first, *others in alike:
         for other in others:
             low, high = sorted((root(first.group_id), root(other.group_id)))
-            n_gone += low != high
             parent[high] = low
-    size = prompts.frame.size
-    return replace(
-        prompts,
-        prompts=tuple(replace(prompt, group_id=root(prompt.group_id)) for prompt in prompts.prompts),
-        frame=replace(prompts.frame, size=None if size is None else size - n_gone),
-    )
+    joined = {group: root(group) for group in parent}
+    return joined, len(joined) - len(set(joined.values()))
 
 
 def _named(prompts: Sequence[AuditPrompt]) -> str:

@@ -107,6 +107,20 @@ def test_a_generator_that_breaks_off_names_itself_and_the_error(project, audit):
     run.assert_outcomes(passed=len(CLEAN), failed=2)
 
 
+@pytest.mark.parametrize("style", ["auto", "native"])
+def test_what_a_generator_quotes_of_a_prompt_stays_out_where_captions_do(project, audit, style):
+    run = audit(
+        'raise RuntimeError("cannot draw " + request.prompt)',
+        "--memex-redact", "captions", f"--tb={style}", "--junit-xml", "junit.xml",
+    )  # fmt: skip
+    text = " ".join(run.stdout.str().split())
+    assert "got RuntimeError: (its text is left out) after 0 of 4 pictures" in text
+    assert "odd one" not in text
+    written = [path.read_text() for path in project.path.iterdir() if path.suffix in (".xml", ".json")]
+    assert len(written) == 2
+    assert not any("odd one" in said for said in written)
+
+
 def test_blank_pictures_are_no_replicas_of_each_other(project, audit):
     audit(PICTURE.format("0 * pixels"))
     found = result(project)
@@ -121,15 +135,16 @@ def test_pictures_of_another_size_are_set_aside_and_counted(project, audit):
     assert found["set_aside"]["generations"] == 3
 
 
-def test_prompts_that_the_generator_cuts_are_noted_and_those_it_reads_alike_are_one_group(project, audit):
+def test_prompts_that_the_generator_cuts_are_noted_and_those_it_reads_alike_are_one(project, audit):
     project.prompts(*CLEAN, "a long caption one", "a long caption two", "a long  caption")
     run = audit("pass")
     found = result(project)
     assert found["rate"]["groups"] == len(CLEAN) + 1
-    assert found["rate"]["prompts"] == len(CLEAN) + 3
+    assert found["rate"]["prompts"] == len(found["findings"]) == len(CLEAN) + 1
+    assert {line.split("\t")[0] for line in project.drawn} == {*CLEAN, "a long caption one"}
     assert [note.partition(":")[0] for note in found["notes"]] == [
         "2 of 7 prompts are longer than the model reads, and audited as cut",
-        "3 prompts are 1 to the model, which reads the same tokens of them; they count as one group each",
+        "3 prompts are 1 to the model, which reads the same tokens of them, and are audited as one each",
     ]
     run.stdout.fnmatch_lines(["notes*2 of 7 prompts are longer than the model reads*"])
 

@@ -1,12 +1,13 @@
-"""Prompts that the model cuts are named, and those that it reads alike count once."""
+"""Prompts that the model cuts are named, and those that it reads alike are one."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from memex_audit import specimen
-from memex_audit.generation.prompt_tokens import group_as_read, pipeline_tokenizers, read_tokens
+from memex_audit.generation.prompt_tokens import merge_read_alike, pipeline_tokenizers, read_tokens
 from memex_audit.records import AuditPrompt, Frame, PromptSet
 from memex_audit.training_set.prompts import prompt_id_of
 
@@ -47,50 +48,63 @@ def grouped(found):
 
 def test_short_prompts_stay_as_they_are():
     before = prompts("a cat", "a dog")
-    assert group_as_read(before, Reader(3)) == (before, ())
+    assert merge_read_alike(before, Reader(3)) == (before, ())
 
 
 def test_a_generator_that_does_not_say_what_it_reads_changes_nothing():
     before = prompts("a cat", "a cat")
-    assert group_as_read(before, object()) == (before, ())
+    assert merge_read_alike(before, object()) == (before, ())
 
 
 def test_a_prompt_that_is_cut_is_named_by_its_id_and_keeps_its_text():
     before = prompts("a cat on a mat", "a dog")
-    after, notes = group_as_read(before, Reader(3))
+    after, notes = merge_read_alike(before, Reader(3))
     assert after == before
     named = prompt_id_of("a cat on a mat")
     assert notes == (f"1 of 2 prompts is longer than the model reads, and audited as cut: {named}.",)
 
 
-def test_prompts_that_become_equal_by_the_cut_are_one_group_and_the_frame_is_smaller():
+def test_prompts_that_become_equal_by_the_cut_are_one_and_the_frame_is_smaller():
     before = prompts("a cat on a mat", "a dog", "a cat on a roof", "a cat on", size=10)
-    after, notes = group_as_read(before, Reader(3))
-    assert grouped(after) == ["g0", "g1", "g0", "g0"]
+    after, notes = merge_read_alike(before, Reader(3))
+    assert [prompt.text for prompt in after.prompts] == ["a cat on a mat", "a dog"]
+    first, second = prompt_id_of("a cat on a roof"), prompt_id_of("a cat on")
+    assert after.read_as == dict.fromkeys([first, second], prompt_id_of("a cat on a mat"))
     assert after.frame.size == 8
-    assert [prompt.text for prompt in after.prompts] == [prompt.text for prompt in before.prompts]
     assert notes[0].startswith("2 of 4 prompts are longer than the model reads, and audited as cut: ")
     assert notes[1].startswith(
-        "3 prompts are 1 to the model, which reads the same tokens of them; they count"
+        "3 prompts are 1 to the model, which reads the same tokens of them, and are audited as one each: "
     )
 
 
-def test_prompts_that_differ_only_in_what_the_tokenizer_drops_are_one_group():
-    after, notes = group_as_read(prompts("A cat", "a  CAT", "a dog"), Reader(9))
-    assert grouped(after) == ["g0", "g0", "g2"]
+def test_the_prompt_that_stands_for_others_has_their_training_images_and_largest_count():
+    before = prompts("A cat", "a  CAT")
+    few, many = (
+        replace(before.prompts[0], example_ids=("x", "y")),
+        replace(before.prompts[1], example_ids=("y", "z"), duplication_count=7),
+    )
+    after, _ = merge_read_alike(replace(before, prompts=(few, many)), Reader(9))
+    assert [(p.text, p.example_ids, p.duplication_count) for p in after.prompts] == [
+        ("A cat", ("x", "y", "z"), 7)
+    ]
+
+
+def test_prompts_that_differ_only_in_what_the_tokenizer_drops_are_one():
+    after, notes = merge_read_alike(prompts("A cat", "a  CAT", "a dog"), Reader(9))
+    assert grouped(after) == ["g0", "g2"]
     assert len(notes) == 1
 
 
 def test_groups_that_share_a_prompt_by_a_chain_are_one():
     before = prompts("a", "A", "b", "B", "c", groups=["g4", "g3", "g3", "g2", "g1"], size=4)
-    after, _ = group_as_read(before, Reader(9))
-    assert grouped(after) == ["g2", "g2", "g2", "g2", "g1"]
+    after, _ = merge_read_alike(before, Reader(9))
+    assert grouped(after) == ["g2", "g2", "g1"]
     assert after.frame.size == 2
 
 
 def test_many_are_counted_and_the_first_named():
     texts = [f"a long prompt number {i}" for i in range(8)]
-    _, notes = group_as_read(prompts(*texts), Reader(4))
+    _, notes = merge_read_alike(prompts(*texts), Reader(4))
     first = ", ".join(prompt_id_of(text) for text in texts[:5])
     assert (
         notes[0] == f"8 of 8 prompts are longer than the model reads, and audited as cut: {first} and 3 more."
