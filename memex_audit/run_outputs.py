@@ -2,14 +2,18 @@
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from memex_audit.config import Settings
+from memex_audit.errors import LedgerError
+from memex_audit.ledger import Ledger
 from memex_audit.records import AuditResult
 from memex_audit.reporting.junit_properties import suite_properties
 from memex_audit.reporting.outputs import Output, write_outputs
+from memex_audit.reporting.redaction import redact_result
 from memex_audit.reporting.terminal import write_summary
 
 
@@ -24,6 +28,22 @@ class RunOutputs:
         self._summary_file = summary_file
         self._ci = ci
         self._written: list[Output] = []
+
+    def enter_in_ledger(self, result: AuditResult) -> AuditResult:
+        """Write the run down in its store's ledger; return the result, with a note where that says something.
+
+        A run of which not even the model is known is no finished run. A ledger that cannot be written costs
+        the run nothing else.
+        """
+        if result.provenance is None:
+            return result
+        notes: list[str] = []
+        kept = redact_result(result) if self._settings.redacts_captions else result
+        try:
+            Ledger(Path(result.provenance.store), note=notes.append).record_run(kept)
+        except LedgerError as error:
+            notes.append(f"this run is not in the ledger: {error}")
+        return replace(result, notes=(*result.notes, *notes))
 
     def write(self, result: AuditResult) -> bool:
         """Write every file that was asked for; say whether all of them could be."""

@@ -265,7 +265,8 @@ class AuditSession:
             return
         if "record" not in self.__dict__:
             return
-        result = self.record.finish(self._n_selected + self._n_deselected)
+        result = self._outputs.enter_in_ledger(self.record.finish(self._n_selected + self._n_deselected))
+        self.record.result = result
         if not self._outputs.write(result) and session.exitstatus == pytest.ExitCode.OK:
             # Who gates on a file must not take a run for good that left an older one behind.
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

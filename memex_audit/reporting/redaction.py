@@ -5,7 +5,7 @@ import re
 from typing import TypeVar
 
 from memex_audit.explain import digest
-from memex_audit.records import ImageExtracted, Match, SetAside
+from memex_audit.records import AuditResult, Finding, ImageExtracted, Match, SetAside
 
 _NamesImage = TypeVar("_NamesImage", Match, ImageExtracted)
 
@@ -35,3 +35,21 @@ def redact_set_aside(entry: SetAside) -> SetAside:
 def redact_match(match: _NamesImage) -> _NamesImage:
     """Name a training image by its digest."""
     return dataclasses.replace(match, example_id=digest(match.example_id))
+
+
+def redact_result(result: AuditResult) -> AuditResult:
+    """Leave out of a result what is a caption, or made of one."""
+    return dataclasses.replace(
+        result,
+        findings=tuple(map(_redact_finding, result.findings)),
+        set_aside=tuple(map(redact_set_aside, result.set_aside)),
+    )
+
+
+def _redact_finding(finding: Finding) -> Finding:
+    return dataclasses.replace(
+        finding,
+        prompt="",
+        match=None if finding.match is None else redact_match(finding.match),
+        images=tuple(map(redact_match, finding.images)),
+    )
