@@ -18,6 +18,7 @@ from memex_audit.work_units import ALONE, Worker
 if TYPE_CHECKING:
     from memex_audit.generation.model_folder import SamplerSettings
     from memex_audit.generation.store import UnitStore
+    from memex_audit.screening.score_files import ScoreFiles
 
 STORE_FOLDER = ".memex"
 DEFAULT_BATCH_SIZE = 8
@@ -169,6 +170,15 @@ class ModelBench:
             summarize=lambda pixels: block_sums(pixels[None]).sums[0],
             note=self.notes.append,
         )
+
+    @cached_property
+    def screen_scores(self) -> "ScoreFiles":
+        """Where this model's screen scores are kept."""
+        from memex_audit.generation.fingerprints import model_key
+        from memex_audit.screening.score_files import ScoreFiles
+
+        key = model_key(self.generator.fingerprint)
+        return ScoreFiles(self.store_folder / "screens" / key / self.settings_digest)
 
     @property
     def settings_key(self) -> str:

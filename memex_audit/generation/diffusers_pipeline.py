@@ -4,6 +4,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,13 +16,14 @@ from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 from memex_audit.errors import ConfigurationError, ModelError
+from memex_audit.generation import denoiser
 from memex_audit.generation.devices import DTYPES, choose_dtype, device_of_worker
 from memex_audit.generation.evaluations import count_evaluations
 from memex_audit.generation.fingerprints import settings_digest
 from memex_audit.generation.guards import to_bytes
 from memex_audit.generation.model_folder import SamplerSettings, check_parts
 from memex_audit.generation.prompt_tokens import pipeline_tokenizers, read_tokens
-from memex_audit.records import Generation, GenerationRequest
+from memex_audit.records import Generation, GenerationRequest, Prediction
 
 # diffusers has no typed base that names what its pipelines share.
 Pipeline: TypeAlias = Any
@@ -110,25 +112,52 @@ class DiffusersGenerator:
             ModelError: the pipeline refused the settings, or gave another number of pictures than it was
                 asked for.
         """
-        generators = [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
-        try:
-            with torch.inference_mode(), _quiet_about_prompts():
-                images = self.pipeline(
-                    prompt=[request.prompt for request in requests],
-                    generator=generators,
-                    output_type="np",
-                    **self._arguments,
-                ).images
-        except ValueError as error:  # a size that its autoencoder cannot have, for example
-            raise ModelError(
-                f"{type(self.pipeline).__name__} must draw with {self._arguments}, "
-                f"got ValueError: {_first_line(error)}"
-            ) from error
+        images = self._run(requests, output_type="np").images
         if len(images) != len(requests):
             raise ModelError(f"the pipeline gave {len(images)} pictures for {len(requests)} prompts.")
         for request, image in zip(requests, images, strict=True):
             pixels, reason = to_bytes(np.asarray(image, dtype=np.float32))
             yield Generation(request=request, pixels=pixels, reason=reason)
+
+    def predict_steps(
+        self, requests: Sequence[GenerationRequest], *, steps: int, unconditional: bool = True
+    ) -> tuple[Prediction, ...]:
+        """Return what the network predicts at the first steps; see protocols.Denoises.
+
+        Raises:
+            ScreenUnavailable: the model has no such predictions.
+            ModelError: the pipeline refused the settings.
+        """
+        draw = partial(self._run, requests)
+        return denoiser.predict_steps(
+            self.pipeline, draw, self._arguments, n=len(requests), steps=steps, unconditional=unconditional
+        )
+
+    def predict_low_noise(self, requests: Sequence[GenerationRequest]) -> tuple[Prediction, Prediction]:
+        """Return what the network predicts at the first step and at low noise; see protocols.Denoises.
+
+        Raises:
+            ScreenUnavailable: the model has no such predictions.
+            ModelError: the pipeline refused the settings.
+        """
+        draw = partial(self._run, requests)
+        return denoiser.predict_low_noise(self.pipeline, draw, self._arguments, n=len(requests))
+
+    def _run(self, requests: Sequence[GenerationRequest], **others: Any) -> Any:
+        """Call the pipeline for these requests in one batch, with `others` in place of its arguments."""
+        generators = [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
+        try:
+            with torch.inference_mode(), _quiet_about_prompts():
+                return self.pipeline(
+                    prompt=[request.prompt for request in requests],
+                    generator=generators,
+                    **{**self._arguments, **others},
+                )
+        except ValueError as error:  # a size that its autoencoder cannot have, for example
+            raise ModelError(
+                f"{type(self.pipeline).__name__} must draw with {self._arguments}, "
+                f"got ValueError: {_first_line(error)}"
+            ) from error
 
 
 @contextmanager
