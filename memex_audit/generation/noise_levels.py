@@ -3,8 +3,8 @@
     latent = signal * x0 + noise * eps
 
 Variance preserving samplers: signal = sqrt(abar), noise = sqrt(1 - abar). Flow matching: signal = 1 - t,
-noise = t. Samplers that count in sigma = noise / signal (Euler, Heun) give the network their latent divided by
-sqrt(1 + sigma^2), which is the same latent in the variance preserving form: levels are given in that form.
+noise = t. Samplers that count in sigma = noise / signal (Euler, Heun) give the network their latent divided
+by sqrt(1 + sigma^2), the same latent in the variance preserving form: levels are given in that form.
 """
 
 import math
@@ -56,16 +56,16 @@ def predicted_picture(
     signal, noise = np.float32(level.signal), np.float32(level.noise)
     picture: NDArray[np.float32] = output
     if level.kind == "v_prediction":
-        picture = signal * latent - noise * output
+        picture = np.asarray(signal * latent - noise * output, np.float32)
     elif level.kind == "flow_prediction":
-        picture = latent - noise * output
+        picture = np.asarray(latent - noise * output, np.float32)
     elif level.kind == "epsilon":
         if level.signal <= 0:
             raise ScreenUnavailable(
-                "a network that predicts epsilon must start from a latent with some signal, got zero terminal "
-                "SNR: its prediction holds no picture there; audit without this screen."
+                "a network that predicts epsilon must start from a latent with some signal, got zero "
+                "terminal SNR: its prediction holds no picture there; audit without this screen."
             )
-        picture = (latent - noise * output) / signal
+        picture = np.asarray((latent - noise * output) / signal, np.float32)
     return picture
 
 

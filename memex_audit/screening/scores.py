@@ -15,11 +15,12 @@ def guidance_difference(predictions: Sequence[Prediction]) -> NDArray[np.float64
 
     score = mean over steps of ||x0(x_t, prompt) - x0(x_t, no prompt)||_2
 
-    Of a memorized prompt the network knows the picture from pure noise on, so the prompt moves its prediction
-    far. For a network that predicts epsilon, ||dx0|| = sqrt((1 - abar) / abar) * ||deps||: at one step this is
-    the magnitude of Wen et al. times a constant, so both order prompts alike. Over several steps their mean is
-    this one with each step weighted by sqrt(abar / (1 - abar)), which gives the later steps more. The plain
-    mean is kept here: for v and flow models that weight is 0 at pure noise, where epsilon cannot differ.
+    Of a memorized prompt the network knows the picture from pure noise on, so the prompt moves its
+    prediction far. For a network that predicts epsilon, ||dx0|| = sqrt((1 - abar) / abar) * ||deps||: at one
+    step this is the magnitude of Wen et al. times a constant, so both order prompts alike. Over several steps
+    their mean is this one with each step weighted by sqrt(abar / (1 - abar)), which gives the later steps
+    more. The plain mean is kept here: for v and flow models that weight is 0 at pure noise, where epsilon
+    cannot differ.
 
     Source: Wen et al. 2024, "Detecting, explaining, and mitigating memorization in diffusion models",
     section 3.2, stated in x0.
@@ -76,8 +77,8 @@ def one_step_clique(pictures: NDArray[np.float32]) -> float:
     score = largest c such that more than half of the seeds (at least two) have pairwise cosines of c or more
 
     of the pictures predicted at the first step with the prompt alone. A memorized prompt predicts its picture
-    whatever the noise. NeMo compares eps - x_T, the predicted picture turned round as far as the latent is noise
-    alone, by MS-SSIM, which needs 161 pixels a side: latents are smaller.
+    whatever the noise. NeMo compares eps - x_T, the predicted picture turned round as far as the latent is
+    noise alone, by MS-SSIM, which needs 161 pixels a side: latents are smaller.
 
     Source: Hintersdorf et al. 2024, "Finding NeMo", section 3.1, with cosines.
 
