@@ -100,11 +100,9 @@ class Stratum:
     """Groups of a frame that were set apart before any outcome was known, and what was drawn of them.
 
     `size`: N_h groups. `sampled`: n_h of them, a simple random sample: the first n_h of a random order, none
-    of them left out and none behind them counted. `extracted`, `undecided`: of the sampled ones; a group that
-    was begun and not finished is sampled and undecided, since leaving it out would favour what is decided
-    quickly. `cut_short`: a budget ended the sample, so what was found may have decided n_h.
-
-    A stratum of which all were begun (n_h = N_h) is a census, with whatever is undecided.
+    of them left out and none behind them counted. `extracted`, `undecided`: of the sampled ones. `cut_short`:
+    a budget ended the sample; it is said, and changes no bound (bound_frame). Where every group was begun and
+    some were not finished, the stratum is a census with those undecided.
     """
 
     size: int
@@ -127,13 +125,7 @@ class Stratum:
         return self.sampled == self.size
 
     def lower(self, confidence: float) -> int:
-        """Bound its extracted groups from below; undecided ones count as not extracted.
-
-        A sample that a budget ended proves no more than was seen: where extracted groups cost more than
-        others, an early one ends it sooner, and x of so few overstates.
-        """
-        if self.cut_short:
-            return self.extracted
+        """Bound its extracted groups from below; undecided ones count as not extracted."""
         return hypergeometric_lower(self.extracted, self.sampled, self.size, confidence)
 
     def upper(self, confidence: float) -> int:
@@ -173,13 +165,18 @@ def bound_frame(strata: Sequence[Stratum], confidence: float) -> FrameBound:
     independent or not (Bonferroni); with independent draws 1 - confidence^(1 / s) could be spent on each:
     0.0253 instead of 0.025 for two, and a bound about 0.3 % lower.
 
-    A budget may end a sample. If groups are drawn in random order, and it ends when the sum of what they
-    cost (nothing negative) reaches the budget, the upper bound holds as it is, whatever the costs depend on:
-    fix the order within the extracted groups and within the others; the sample then ends on a staircase in
-    the plane of (others, extracted) that never rises, and it ends with at most x extracted, n in all,
-    exactly when the first n of the order hold at most x. The lower bound has no such luck: Stratum.lower.
-    Which strata are cut short must not depend on draws in others: give each its own budget, or finish the
-    censuses first.
+    A budget may end a sample: groups are finished one by one in random order, until the sum of what they cost
+    (nothing negative) reaches it. Both bounds then hold as they are, though extracted groups may cost more
+    than others, or less. Fix the order within the extracted groups and within the others: audits that go on
+    fill a region of the plane (others, extracted) with a border that never rises. If x is the largest count
+    at which any audit ends with an upper bound below the true K, and n the smallest sample that gives that
+    bound, then every audit that ends too low has at most x among its first n, or would if it went on; so all
+    of them together have probability P(Hyp(N, K, n) <= x) <= alpha. The lower bound follows by exchanging
+    extracted and others. The group that the budget ended in may count as undecided or be left out. Groups
+    of one batch must all count: undecided, where the batch was not finished.
+
+    Which strata are cut short must not depend on draws in others, or the split of alpha would: give each its
+    own budget, or finish the censuses first.
 
     Source: design section 4; Cochran 1977, "Sampling Techniques", chapter 5, for strata.
 

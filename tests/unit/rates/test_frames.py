@@ -104,10 +104,3 @@ def test_an_empty_stratum_spends_no_alpha():
     sample = Stratum(size=100, sampled=60, extracted=0)
     empty = Stratum(size=0, sampled=0, extracted=0)
     assert bound_frame([empty, sample], 0.95).upper == bound_frame([sample], 0.95).upper
-
-
-def test_a_sample_that_a_budget_ended_proves_no_more_than_was_seen():
-    whole = Stratum(size=1_000, sampled=100, extracted=5)
-    cut = Stratum(size=1_000, sampled=100, extracted=5, cut_short=True)
-    assert (whole.lower(0.95), cut.lower(0.95)) == (21, 5)
-    assert whole.upper(0.95) == cut.upper(0.95)
