@@ -5,22 +5,10 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from diffusers import (
-    AutoencoderKL,
-    DDIMScheduler,
-    StableDiffusionPipeline,
-    StableDiffusionXLPipeline,
-    UNet2DConditionModel,
-)
+from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
-from transformers import (
-    CLIPConfig,
-    CLIPImageProcessor,
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
-)
+from tiny_pipelines import parts, save_xl
+from transformers import CLIPConfig, CLIPImageProcessor
 
 from memex_audit.errors import ConfigurationError, ModelError
 from memex_audit.generation.diffusers_pipeline import (
@@ -32,16 +20,10 @@ from memex_audit.generation.model_folder import SamplerSettings, check_model_fol
 from memex_audit.records import GenerationRequest
 from memex_audit.testing import GeneratorContract
 
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
 SAMPLER = SamplerSettings(steps=2, guidance=3.0, size=(32, 32))
 REQUESTS = tuple(
     GenerationRequest(prompt=f"a {name}", seed=2**40 + i) for i, name in enumerate(["cat", "dog", "sun"])
 )
-
-
-def tokenizer():
-    words = ["<|startoftext|>", "<|endoftext|>", *LETTERS, *(f"{letter}</w>" for letter in LETTERS)]
-    return CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=8)
 
 
 def safety_checker():
@@ -53,36 +35,6 @@ def safety_checker():
     )
 
 
-def parts(**others):
-    torch.manual_seed(0)
-    words = tokenizer()
-    text = CLIPTextConfig(
-        vocab_size=len(words), hidden_size=8, intermediate_size=16, num_hidden_layers=1,
-        num_attention_heads=2, max_position_embeddings=8,
-        bos_token_id=0, eos_token_id=1, pad_token_id=1, projection_dim=8,
-    )  # fmt: skip
-    return {
-        "vae": AutoencoderKL(
-            block_out_channels=(8, 8), norm_num_groups=4, latent_channels=4, sample_size=32,
-            scaling_factor=0.2,
-            down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
-        ),
-        "text_encoder": CLIPTextModel(text),
-        "tokenizer": words,
-        "unet": UNet2DConditionModel(
-            sample_size=16, in_channels=4, out_channels=4, block_out_channels=(8, 8), layers_per_block=1,
-            cross_attention_dim=8, attention_head_dim=4, norm_num_groups=4,
-            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        ),
-        "scheduler": DDIMScheduler(num_train_timesteps=100, steps_offset=1, clip_sample=False),
-        "safety_checker": None,
-        "feature_extractor": None,
-        "requires_safety_checker": False,
-        **others,
-    }  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A pipeline on disk, with a safety checker."""
@@ -91,25 +43,6 @@ def folder(tmp_path_factory):
         safety_checker=safety_checker(), feature_extractor=CLIPImageProcessor(size=8, crop_size=8)
     )
     StableDiffusionPipeline(**checked).save_pretrained(path, safe_serialization=True)
-    return path
-
-
-def save_xl(path):
-    """Another family: two text encoders, one of them with a projection."""
-    one = parts()
-    text = one["text_encoder"].config
-    unet = UNet2DConditionModel(
-        sample_size=16, in_channels=4, out_channels=4, block_out_channels=(8, 8), layers_per_block=1,
-        cross_attention_dim=16, attention_head_dim=4, norm_num_groups=4, use_linear_projection=True,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), addition_embed_type="text_time",
-        addition_time_embed_dim=4, projection_class_embeddings_input_dim=6 * 4 + 8,
-    )  # fmt: skip
-    StableDiffusionXLPipeline(
-        vae=one["vae"], text_encoder=one["text_encoder"], text_encoder_2=CLIPTextModelWithProjection(text),
-        tokenizer=tokenizer(), tokenizer_2=tokenizer(), unet=unet, scheduler=one["scheduler"],
-        add_watermarker=False,
-    ).save_pretrained(path, safe_serialization=True)  # fmt: skip
     return path
 
 
