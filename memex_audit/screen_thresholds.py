@@ -24,13 +24,13 @@ def choose_threshold(negatives: Sequence[ScreenScore], alpha: float) -> ScreenTh
     threshold keeps to `alpha`.
 
     Args:
-        negatives: the scores of one screen for prompts that the model cannot have memorized, all with the same
-            seeds and steps.
+        negatives: the scores of one screen for prompts that the model cannot have memorized, all with the
+            same seeds and steps.
         alpha: the largest false positive rate, in (0, 1).
 
     Raises:
-        CalibrationError: fewer negatives than `alpha` needs, scores of several screens or that are no numbers,
-            or all alike.
+        CalibrationError: fewer negatives than `alpha` needs, scores of several screens or that are no
+            numbers, or all alike.
 
     >>> scores = [
     ...     ScreenScore(name="anisotropy", score=float(n), network_evaluations=4, seeds=1, steps=1)
@@ -44,15 +44,15 @@ def choose_threshold(negatives: Sequence[ScreenScore], alpha: float) -> ScreenTh
     kinds = {(score.name, score.seeds, score.steps) for score in negatives}
     if len(kinds) > 1:
         raise CalibrationError(
-            f"a threshold must be of one screen with the same seeds and steps, got {sorted(kinds)}; choose one "
-            "for each."
+            f"a threshold must be of one screen with the same seeds and steps, got {sorted(kinds)}; choose "
+            "one for each."
         )
     ((name, seeds, steps),) = kinds
     scores = np.sort(np.array([score.score for score in negatives]))[::-1]
     if not np.isfinite(scores).all():
         raise CalibrationError(
-            f"scores of {name} must be finite, got {int((~np.isfinite(scores)).sum())} that are not; screen the "
-            "negatives again."
+            f"scores of {name} must be finite, got {int((~np.isfinite(scores)).sum())} that are not; screen "
+            "the negatives again."
         )
     if scores[0] == scores[-1]:
         raise CalibrationError(
