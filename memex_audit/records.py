@@ -317,6 +317,7 @@ class Calibration:
     reference: str | None = None
     looks: tuple[int, ...] = ()
     embedder: str | None = None
+    screens: tuple[ScreenThreshold, ...] = ()
 
     @property
     def calibrated(self) -> bool:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from memex_audit.errors import CalibrationError
-from memex_audit.records import Calibration
+from memex_audit.records import Calibration, ScreenThreshold
 from memex_audit.whole_file import whole_file
 
 Check = tuple[Callable[[object], bool], str]
@@ -46,7 +47,11 @@ def read_calibration(path: Path) -> Calibration:
         raise _refused(path, f"JSON of a {type(values).__name__}")
     if fault := _fault(values):
         raise _refused(path, fault)
-    return Calibration(**{**values, "looks": tuple(values["looks"])})
+    return Calibration(**{**values, "looks": tuple(values["looks"]), "screens": _screens(values)})
+
+
+def _screens(values: Mapping[str, Any]) -> tuple[ScreenThreshold, ...]:
+    return tuple(ScreenThreshold(**screen) for screen in values.get("screens", ()))
 
 
 def _refused(path: Path, found: str) -> CalibrationError:
@@ -85,6 +90,12 @@ def _is_looks(value: object) -> bool:
     return all(a < b for a, b in pairwise(value))
 
 
+def _is_screen(value: object) -> bool:
+    if not isinstance(value, dict) or value.keys() != _SCREEN_FIELDS.keys():
+        return False
+    return all(check(value[name]) for name, check in _SCREEN_FIELDS.items())
+
+
 _TEXT: Check = (lambda value: isinstance(value, str) and value != "", "a text")
 _TEXT_OR_NULL: Check = (lambda value: value is None or isinstance(value, str), "a text or null")
 _DELTA: Check = (lambda value: _is_share(value, above_zero=True), "in (0, 1]")
@@ -92,6 +103,10 @@ _FIELDS: Mapping[str, Check] = {
     "source": (lambda value: value == "calibrated", '"calibrated"'),
     "edge_delta": _DELTA,
     "match_delta": _DELTA,
+    "screens": (
+        lambda value: isinstance(value, list) and all(map(_is_screen, value)),
+        "a list of the screens' thresholds, each with their rates",
+    ),
     "clique_size": (lambda value: _is_whole(value, 2), "a whole number from 2 up"),
     "protocol": _TEXT,
     "looks": (_is_looks, "a list of growing numbers from 2 up"),
@@ -103,4 +118,14 @@ _FIELDS: Mapping[str, Check] = {
     "reference": _TEXT_OR_NULL,
     "embedder": _TEXT_OR_NULL,
 }
-_OPTIONAL = ("reference", "embedder")
+_SCREEN_FIELDS: Mapping[str, Callable[[object], bool]] = {
+    "name": lambda value: isinstance(value, str) and value != "",
+    "threshold": lambda value: isinstance(value, float) and math.isfinite(value),
+    "flagged": lambda value: _is_whole(value, 0),
+    "negatives": lambda value: _is_whole(value, 1),
+    "lower": lambda value: _is_share(value, above_zero=False),
+    "upper": lambda value: _is_share(value, above_zero=False),
+    "seeds": lambda value: _is_whole(value, 1),
+    "steps": lambda value: _is_whole(value, 1),
+}
+_OPTIONAL = ("screens", "reference", "embedder")
