@@ -1,6 +1,7 @@
 """Run a calibration: negative prompts -> generations -> thresholds (`memex calibrate`)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from memex_audit.audit import comparable
 from memex_audit.config import PRESETS
 from memex_audit.controls import negative_prompts, negative_set
+from memex_audit.errors import CalibrationError
 from memex_audit.extraction.calibration import (
     LARGEST_EDGE_DELTA,
     check_negatives,
@@ -24,6 +26,7 @@ from memex_audit.generation.filling import draw
 from memex_audit.rates.bounds import binomial_upper
 from memex_audit.rates.images_extracted import has_few_captions
 from memex_audit.records import AuditPrompt, Calibration, PromptSet
+from memex_audit.screen_thresholds import calibrate_screens
 from memex_audit.thresholds import looks_of
 from memex_audit.training_set import read_prompt_file
 from memex_audit.workbench import Workbench
@@ -75,7 +78,29 @@ def calibrate_model(
         reference=reference.settings.model if reference else None,
         looks=looks,
         embedder=bench.mined.embedder_name if bench.mined else None,
+        screens=tuple(calibrate_screens(model, texts, alpha)),
     )
+
+
+def renew_screens(
+    bench: Workbench, negatives: Path | None, alpha: float, calibration: Calibration
+) -> Calibration:
+    """Return the calibration with the screens' thresholds of the bench's model, measured anew, and nothing else
+    changed: no picture is drawn.
+
+    Raises:
+        CalibrationError: it is of another model or other sampler settings, or fewer negatives than `alpha` needs.
+    """
+    made_for = (calibration.model_fingerprint, calibration.settings_digest)
+    if made_for != (bench.generator.fingerprint, bench.settings_key):
+        raise CalibrationError(
+            "screens must be put into a calibration of the same model and sampler settings, got one for "
+            f"{'other settings' if made_for[0] == bench.generator.fingerprint else 'another model'}; calibrate "
+            "without --only-screens."
+        )
+    texts = [prompt.text for prompt in _negatives(bench, negatives, alpha).prompts]
+    check_negatives(len(texts), alpha)
+    return replace(calibration, screens=tuple(calibrate_screens(bench, texts, alpha)))
 
 
 def _second_seeds_of_few_captions(model: Workbench, reference: Workbench) -> list[float]:

@@ -88,6 +88,11 @@ def mine(training_set: str, out: Path, **options: str | None) -> None:
     type=click.Path(path_type=Path),
     help="Where to write it; default: the store, where audits of this model find it.",
 )
+@click.option(
+    "--only-screens",
+    is_flag=True,
+    help="Measure only the screens' thresholds, and put them into the calibration that --out names.",
+)
 @settings_options(
     "model", "lora", "training_set", "embedder", "prompts", "max_prompts", "preset", "generations",
     "clique_size", "steps", "guidance", "size", "batch_size", "device", "dtype", "seed", "store",
@@ -97,18 +102,29 @@ def calibrate(
     reference: str | None,
     alpha: float,
     out: Path | None,
+    only_screens: bool,
     **options: str | None,
 ) -> None:
     """Measure the thresholds on prompts that MODEL cannot have memorized."""
-    from memex_audit.calibrating import calibrate_model
-    from memex_audit.extraction.calibration_file import write_calibration
+    from memex_audit.calibrating import calibrate_model, renew_screens
+    from memex_audit.extraction.calibration_file import read_calibration, write_calibration
     from memex_audit.workbench import Workbench
 
     bench = Workbench(read_settings(options), Path.cwd())
-    clean = bench.reference(reference) if reference else None
-    calibration = calibrate_model(bench, negatives, alpha, clean)
     target = out or bench.calibration_places()[0]
+    if only_screens:
+        calibration = renew_screens(bench, negatives, alpha, read_calibration(target))
+    else:
+        clean = bench.reference(reference) if reference else None
+        calibration = calibrate_model(bench, negatives, alpha, clean)
     write_calibration(target, calibration)
+    for note in bench.notes:
+        click.echo(f"note: {note}", err=True)
+    for screen in calibration.screens:
+        click.echo(
+            f"screen {screen.name}: above {screen.threshold:.4g}, {screen.flagged} of {screen.negatives} "
+            f"negatives flagged (95 % interval {screen.lower:.2%} to {screen.upper:.2%})"
+        )
     click.echo(
         f"edge delta {calibration.edge_delta}, match delta {calibration.match_delta}: "
         f"{calibration.flagged} of {calibration.negatives} negatives flagged "

@@ -8,6 +8,7 @@ import numpy as np
 from memex_audit.errors import CalibrationError, ScreenUnavailable
 from memex_audit.extraction.calibration import check_negatives
 from memex_audit.model_bench import ModelBench
+from memex_audit.protocols import Denoises
 from memex_audit.rates.bounds import binomial_lower, binomial_upper
 from memex_audit.records import ScreenScore, ScreenThreshold
 from memex_audit.screening.screens import SCREENS, screen_prompts
@@ -77,11 +78,15 @@ def calibrate_screens(bench: ModelBench, negatives: Sequence[str], alpha: float)
     """Yield the threshold of each screen that the model of the bench allows, on these prompts.
 
     The scores are those of the model itself, whatever drew the pictures of its calibration: a score is a size
-    of the model's own predictions, and another model's has another scale.
-
-    Raises:
-        CalibrationError: as `choose_threshold`.
+    of the model's own predictions, and another model's has another scale. A screen that cannot be taken is
+    left out, with a note on the bench.
     """
+    if not isinstance(bench.generator, Denoises):
+        bench.notes.append(
+            f"no thresholds for screens: {type(bench.generator).__name__} offers no predict_steps and "
+            "predict_low_noise."
+        )
+        return
     for name in SCREENS:
         try:
             scores = screen_prompts(
@@ -92,7 +97,6 @@ def calibrate_screens(bench: ModelBench, negatives: Sequence[str], alpha: float)
                 batch_size=bench.batch_size,
                 kept=bench.screen_scores,
             )
-        except ScreenUnavailable as error:
+            yield choose_threshold(scores, alpha)
+        except (ScreenUnavailable, CalibrationError) as error:
             bench.notes.append(f"no threshold for the screen {name}: {error}")
-            continue
-        yield choose_threshold(scores, alpha)
