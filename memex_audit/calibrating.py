@@ -85,18 +85,21 @@ def calibrate_model(
 def renew_screens(
     bench: Workbench, negatives: Path | None, alpha: float, calibration: Calibration
 ) -> Calibration:
-    """Return the calibration with the screens' thresholds of the bench's model, measured anew, and nothing else
-    changed: no picture is drawn.
+    """Return the calibration with the screens' thresholds of the bench's model, measured anew.
+
+    Nothing else is changed, and no picture is drawn.
 
     Raises:
-        CalibrationError: it is of another model or other sampler settings, or fewer negatives than `alpha` needs.
+        CalibrationError: it is of another model or other sampler settings, or there are fewer negatives than
+            `alpha` needs.
     """
-    made_for = (calibration.model_fingerprint, calibration.settings_digest)
-    if made_for != (bench.generator.fingerprint, bench.settings_key):
+    other = "another model" if calibration.model_fingerprint != bench.generator.fingerprint else None
+    if calibration.settings_digest != bench.settings_key:
+        other = other or "other sampler settings"
+    if other:
         raise CalibrationError(
-            "screens must be put into a calibration of the same model and sampler settings, got one for "
-            f"{'other settings' if made_for[0] == bench.generator.fingerprint else 'another model'}; calibrate "
-            "without --only-screens."
+            f"screens must be put into a calibration of the same model and sampler settings, got one for {other}; "
+            "calibrate without --only-screens."
         )
     texts = [prompt.text for prompt in _negatives(bench, negatives, alpha).prompts]
     check_negatives(len(texts), alpha)
