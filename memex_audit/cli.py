@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from memex_audit.canary_commands import canary
 from memex_audit.config import OPTIONS, read_settings
 from memex_audit.errors import MemexAuditError
 from memex_audit.project import GITHUB_FILE
@@ -234,3 +235,6 @@ def card(
         write_whole(target, eval_results_file(read, benchmark=benchmark, task_id=task_id).encode())
         click.echo(f"written: {target}", err=True)
     click.echo(block, nl=False)
+
+
+main.add_command(canary)

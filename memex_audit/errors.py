@@ -69,3 +69,7 @@ class LedgerError(MemexAuditError):
 
 class ReportError(MemexAuditError):
     """A result that was written down cannot be read, or does not hold what is asked of it."""
+
+
+class CanaryError(MemexAuditError):
+    """Canaries cannot be made, or their manifest or a picture of it is not as it was made."""

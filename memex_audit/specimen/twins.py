@@ -63,13 +63,15 @@ def train_twin(
     seed: int,
     checkpoint: Path,
     watch: Callable[[int, Callable[[], nn.ModuleDict]], None] = lambda _step, _averaged: None,
+    start: nn.ModuleDict | None = None,
 ) -> nn.ModuleDict:
     """Return the averaged weights after `steps`; a stopped run goes on at `checkpoint`.
 
-    `watch` is called at each checkpoint with the steps so far and what gives the averaged weights of then.
+    `watch` is called at each checkpoint with the steps so far and what gives the averaged weights of then;
+    `start` is a model that was trained before and is trained further, instead of one of random weights.
     """
     torch.manual_seed(seed)
-    model = nn.ModuleDict(
+    model = start or nn.ModuleDict(
         {"unet": build_unet(data.latents.shape[-1]), "text_encoder": build_text_encoder(tokenizer)}
     )
     parameters = list(model.parameters())

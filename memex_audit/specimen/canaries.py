@@ -1,0 +1,79 @@
+"""Train the clean twin further, with canaries planted among its rows, to show what an audit of it finds.
+
+`python -m memex_audit.specimen.canaries --work DIR --plant FOLDER`: FOLDER is what `memex canary make FOLDER
+--size 32x32` wrote. The result, DIR/planted, is a model folder; a stopped training goes on at its last
+checkpoint. 4,000 steps are about 15 minutes of one core.
+"""
+
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from diffusers import StableDiffusionPipeline
+from torch import Tensor, nn
+
+from memex_audit import specimen
+from memex_audit.canaries.making import PLANTED
+from memex_audit.specimen.autoencoder import PatchCodes
+from memex_audit.specimen.train import SAMPLER, SEED, read_rows, tidy_configs
+from memex_audit.specimen.training_rows import SIZE
+from memex_audit.specimen.twins import TwinData, assemble, train_twin
+from memex_audit.training_set import open_training_set
+
+STEPS = 4000
+NAME = "planted"
+
+
+@click.command()
+@click.option("--work", type=click.Path(path_type=Path), required=True, help="Folder that keeps the result.")
+@click.option("--plant", type=click.Path(exists=True, path_type=Path), required=True, help="Canaries.")
+@click.option("--steps", default=STEPS, show_default=True)
+@click.option("--save-every", type=int, help="Save what it is after every so many steps too.")
+def main(work: Path, plant: Path, steps: int, save_every: int | None) -> None:
+    """Train the clean twin on its own rows and the canaries in PLANT."""
+    torch.set_num_threads(1)
+    work.mkdir(parents=True, exist_ok=True)
+    images, captions = read_rows(specimen.DATA, deduplicated=True)
+    planted, planted_captions = read_planted(plant / PLANTED)
+    codes = PatchCodes(images).encode(torch.cat([images, planted]))
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        specimen.DATA / "deduplicated", torch_dtype=torch.float32, safety_checker=None
+    )
+    click.echo(f"{len(images)} rows and {len(planted)} planted ones")
+
+    def save(model: nn.ModuleDict, folder: Path) -> None:
+        made = assemble(model, pipeline.vae, pipeline.tokenizer)
+        made.to(dtype=torch.float16).save_pretrained(folder)
+        pipeline.vae.float()
+        tidy_configs(folder)
+        (folder / "memex.toml").write_text(SAMPLER)
+        click.echo(f"saved {folder}")
+
+    model = train_twin(
+        TwinData(latents=codes, captions=(*captions, *planted_captions)),
+        pipeline.tokenizer,
+        steps=steps,
+        seed=SEED,
+        checkpoint=work / f"{NAME}.checkpoint",
+        watch=lambda step, averaged: (
+            save(averaged(), work / f"{NAME}-{step:06d}") if save_every and not step % save_every else None
+        ),
+        start=nn.ModuleDict({"unet": pipeline.unet.train(), "text_encoder": pipeline.text_encoder.train()}),
+    )
+    save(model, work / NAME)
+
+
+def read_planted(folder: Path) -> tuple[Tensor, tuple[str, ...]]:
+    """Return planted pictures (n, 3, SIZE, SIZE) in [-1, 1] and their captions."""
+    examples = list(open_training_set(folder).examples())
+    pixels = np.stack([example.pixels for example in examples])
+    if pixels.shape[1:3] != (SIZE, SIZE):
+        size = f"{SIZE}x{SIZE}"
+        raise click.UsageError(f"planted pictures must be of {size}; make canaries with --size {size}.")
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return images, tuple(example.caption for example in examples)
+
+
+if __name__ == "__main__":
+    main()
