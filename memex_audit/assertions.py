@@ -5,6 +5,7 @@ A breached threshold is an AssertionError, so it shows as failed; whatever else 
 
 import warnings
 
+from memex_audit.comparing import AuditComparison
 from memex_audit.errors import ConfigurationError
 from memex_audit.explain import (
     LOOK_CLOSER,
@@ -15,7 +16,9 @@ from memex_audit.explain import (
     percent_beside,
     with_repeat,
 )
+from memex_audit.explain_comparison import explain_comparison
 from memex_audit.explain_rate import explain_rate
+from memex_audit.rates.comparison import Change
 from memex_audit.rates.verdicts import rate_verdict
 from memex_audit.records import ControlResult, Finding, PromptSet, Protocol, Rate, RunVerdict, Verdict
 
@@ -63,6 +66,18 @@ class ControlFailed(Breach):
 
 class TrainingSetDuplicated(Breach):
     """More of the training set is duplicated than is allowed."""
+
+
+class Regression(Breach):
+    """The model is worse than its baseline, or less of it is audited."""
+
+
+class BaselineMissing(Breach):
+    """There is no baseline, and one is required."""
+
+
+class PromptChanged(UserWarning):
+    """A prompt is extracted that was not in the baseline, and chance may have done that."""
 
 
 class ReplicaFlagged(UserWarning):
@@ -161,6 +176,29 @@ def assert_negative_control(control: ControlResult, max_share: float) -> None:
             f"How sure: at least {percent(lower)} of such prompts are flagged (95 % confidence), more than "
             f"the {percent(max_share)} allowed.\n"
             "Next: calibrate the thresholds on this model (memex calibrate)."
+        )
+
+
+def assert_no_regression(compared: AuditComparison, *, rerun: str | None = None) -> None:
+    """Assert that a model is no worse than its baseline: nothing newly extracted, no higher rate, none lost.
+
+    Raises:
+        Regression: a prompt is newly extracted or no longer audited, or the rate is higher, beyond chance.
+
+    Warns:
+        PromptChanged: prompts are extracted that were not, and chance may have done that. It passes.
+    """
+    __tracebackhide__ = True
+    if compared.found.regressed:
+        raise Regression(explain_comparison(compared, rerun=rerun))
+    if changed := compared.found.of_kind(Change.CHANGED):
+        said = ", ".join(entry.prompt_id for entry in changed)
+        warnings.warn(
+            PromptChanged(
+                f"extracted, and not in the baseline, which chance may have done: prompts {said}. Next: "
+                f"{LOOK_CLOSER}; more generations (--memex-generations) tell a change from chance."
+            ),
+            stacklevel=2,
         )
 
 

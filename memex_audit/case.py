@@ -16,6 +16,7 @@ from memex_audit.controls import negative_control, positive_control
 from memex_audit.errors import MemexAuditError
 from memex_audit.explain import explain_finding
 from memex_audit.failures import show_breach
+from memex_audit.rates.comparison import Change
 from memex_audit.records import (
     AuditPrompt,
     ControlResult,
@@ -30,6 +31,7 @@ from memex_audit.work_units import prompt_of_case
 
 if TYPE_CHECKING:
     from memex_audit.audit import Exhibit
+    from memex_audit.comparing import AuditComparison
     from memex_audit.session import AuditSession
 
 RECORDS: "pytest.StashKey[list[dict[str, Any]]]" = pytest.StashKey()
@@ -136,6 +138,22 @@ class Memex:
             count_flagged = self._session.bench.training_set is None
             attach_rate(rate, findings, self.protocol, count_flagged=count_flagged)
         return rate
+
+    def comparison(self) -> "AuditComparison":
+        """Compare the whole audit set with the baseline, or do what the policy says where there is none."""
+        from memex_audit.baseline_policy import compare_with_baseline
+
+        texts = {} if self.redact else {prompt.prompt_id: prompt.text for prompt in self.prompts.prompts}
+        compared = compare_with_baseline(self._session, self._settings, self._item, texts=texts)
+        for finding in self._session.audit.findings():
+            self._note("finding", finding)
+        self._item.user_properties += [
+            ("memex_baseline", compared.before.model),
+            ("memex_newly_extracted", len(compared.found.of_kind(Change.NEWLY_EXTRACTED))),
+            ("memex_no_longer_audited", len(compared.found.missing)),
+            ("memex_rate_difference", compared.found.difference),
+        ]
+        return compared
 
     def positive_control(self) -> ControlResult:
         """Audit planted replicas of the specimen by this audit's protocol."""

@@ -9,6 +9,7 @@ import click
 from memex_audit.canary_commands import canary
 from memex_audit.config import OPTIONS, read_settings
 from memex_audit.errors import MemexAuditError
+from memex_audit.ledger_commands import COMMANDS
 from memex_audit.project import GITHUB_FILE
 
 
@@ -235,6 +236,10 @@ def card(
         write_whole(target, eval_results_file(read, benchmark=benchmark, task_id=task_id).encode())
         click.echo(f"written: {target}", err=True)
     click.echo(block, nl=False)
+
+
+for _command in COMMANDS:
+    main.add_command(_command)
 
 
 main.add_command(canary)

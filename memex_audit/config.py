@@ -73,6 +73,8 @@ class Settings:
     redact: str | None = None
     on_extracted: str = "fail"
     inconclusive: str = "fail"
+    baseline: str | None = None
+    baseline_policy: str = "warn"
 
     @property
     def redacts_captions(self) -> bool:
@@ -261,6 +263,12 @@ OPTIONS: tuple[Option, ...] = (
            help="what an extracted prompt does to its case: fail or xfail (default: fail)"),
     Option(name="inconclusive", parse=_one_of("fail", "warn"), metavar="POLICY",
            help="what an inconclusive case does: fail or warn (default: fail)"),
+    Option(name="baseline", parse=str, metavar="FILE",
+           help="audit to compare with, written by `memex bless` (default: audits/baselines/NAME.json, where "
+                "there is one)"),
+    Option(name="baseline_policy", parse=_one_of("required", "warn", "create"), metavar="POLICY",
+           help="what a missing baseline does: required fails, warn skips the comparison and says so, create "
+                "writes one of this run (default: warn)"),
 )  # fmt: skip
 
 # What a marker may set: how a case is judged. What is drawn is one thing for the whole run.

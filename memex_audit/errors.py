@@ -67,6 +67,10 @@ class LedgerError(MemexAuditError):
     """The ledger of runs cannot be read or written, or has no such run."""
 
 
+class ComparisonError(MemexAuditError):
+    """Two audits cannot be compared, or a baseline cannot be read or written."""
+
+
 class ReportError(MemexAuditError):
     """A result that was written down cannot be read, or does not hold what is asked of it."""
 

@@ -57,7 +57,7 @@ def result_to_json(result: AuditResult, *, redact: bool = False) -> dict[str, An
         "set_aside": _set_aside_to_json(result, redact=redact),
         "controls": [record_to_dict(control) for control in result.controls],
         "notes": list(result.notes),
-        "provenance": _finite(_or_null(result.provenance)),
+        "provenance": finite(_or_null(result.provenance)),
     }
 
 
@@ -193,10 +193,10 @@ def _checked(kind: type, value: Any) -> Any:
     return value
 
 
-def _finite(value: object) -> object:
+def finite(value: Any) -> Any:
     """Write numbers that JSON does not have as words: a setting may be infinite."""
     if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
+        return {key: finite(entry) for key, entry in value.items()}
     if isinstance(value, list):
-        return [_finite(entry) for entry in value]
+        return [finite(entry) for entry in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
