@@ -98,8 +98,8 @@ def renew_screens(
         other = other or "other sampler settings"
     if other:
         raise CalibrationError(
-            f"screens must be put into a calibration of the same model and sampler settings, got one for {other}; "
-            "calibrate without --only-screens."
+            f"screens must be put into a calibration of the same model and sampler settings, got one for "
+            f"{other}; calibrate without --only-screens."
         )
     texts = [prompt.text for prompt in _negatives(bench, negatives, alpha).prompts]
     check_negatives(len(texts), alpha)
