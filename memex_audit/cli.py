@@ -7,9 +7,11 @@ from typing import Any
 import click
 
 from memex_audit.canary_commands import canary
+from memex_audit.command_options import settings_options
 from memex_audit.config import OPTIONS, read_settings
 from memex_audit.errors import MemexAuditError
 from memex_audit.ledger_commands import COMMANDS
+from memex_audit.plan_command import plan
 from memex_audit.project import GITHUB_FILE
 
 
@@ -27,19 +29,6 @@ class MemexGroup(click.Group):
 @click.version_option(package_name="memex-audit")
 def main() -> None:
     """Audit text-to-image diffusion models for memorized training images."""
-
-
-def settings_options(*names: str) -> Any:
-    """Add the audit's options of these names, without their memex prefix."""
-
-    def decorate(command: Any) -> Any:
-        for option in reversed(OPTIONS):
-            if option.name in names:
-                flag = f"--{option.name.replace('_', '-')}"
-                command = click.option(flag, option.name, metavar=option.metavar, help=option.help)(command)
-        return command
-
-    return decorate
 
 
 @main.command()
@@ -238,8 +227,5 @@ def card(
     click.echo(block, nl=False)
 
 
-for _command in COMMANDS:
+for _command in (*COMMANDS, canary, plan):
     main.add_command(_command)
-
-
-main.add_command(canary)
