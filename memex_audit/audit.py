@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 
 from memex_audit.extraction.distances import l2_to_many
 from memex_audit.extraction.matching import Matcher, Nearest, beside
-from memex_audit.extraction.verdicts import SEEDS_FOR_EXTRACTION, goes_on
+from memex_audit.extraction.protocol import blind_spot, sequential_test
+from memex_audit.extraction.verdicts import SEEDS_FOR_EXTRACTION
 from memex_audit.generation.filling import draw
 from memex_audit.generation.store import UnitStore
-from memex_audit.judging import Look, judge
+from memex_audit.judging import Look, goes_on, judge
 from memex_audit.protocols import Generator
-from memex_audit.rates.blind_spot import blind_spot
 from memex_audit.rates.extraction_rate import extraction_rate
 from memex_audit.rates.images_extracted import ImageCount, count_images, images_extracted_rate
 from memex_audit.records import AuditPrompt, Finding, Generation, PromptSet, Protocol, Rate, Unit
+from memex_audit.rounds import Rounds
 
 # Training images of one finding whose pictures are shown.
 MOST_EXHIBITS = 20
@@ -81,27 +82,42 @@ class Audit:
         self._findings: dict[str, Finding] = {}
         # An image may be near one seed of each of two prompts: what each was near is kept.
         self._seeds_near: dict[str, Mapping[str, int]] = {}
-        # Prompts of one batch have their looks in common.
-        size = 1 if protocols else max(1, batch_size // protocol.looks[0])
+        # Where each has a protocol of its own, prompts have no looks in common.
         others = {prompt.prompt_id: prompt for prompt in prompts.prompts}
-        self._batches: dict[str, tuple[AuditPrompt, ...]] = {}
+        self._prompts = dict(others)
+        self._rounds: dict[str, Rounds] = {}
         for unit in units:
-            chosen = [others.pop(prompt_id) for prompt_id in unit if prompt_id in others]
-            self._batches |= _plan_batches(chosen, size)
-        self._batches |= _plan_batches(list(others.values()), size)
+            self._plan([others.pop(prompt_id).prompt_id for prompt_id in unit if prompt_id in others])
+        self._plan(list(others))
+
+    def _plan(self, prompt_ids: Sequence[str]) -> None:
+        groups = [[prompt_id] for prompt_id in prompt_ids] if self._protocols else [prompt_ids]
+        for together in groups:
+            rounds = Rounds(together, len(self._looks_of(together)), self._at_once)
+            self._rounds |= dict.fromkeys(together, rounds)
+
+    def _looks_of(self, prompt_ids: Sequence[str]) -> tuple[int, ...]:
+        return self.protocol_of(prompt_ids[0]).looks if prompt_ids else self.protocol.looks
+
+    def _at_once(self, number: int) -> int:
+        looks = (0, *self.protocol.looks)
+        return max(1, self._batch_size // (looks[number + 1] - looks[number]))
 
     def protocol_of(self, prompt_id: str) -> Protocol:
         """Return how a prompt is decided."""
         return self._protocols.get(prompt_id, self.protocol)
 
     def finding(self, prompt: AuditPrompt) -> Finding:
-        """Return the finding of a prompt; its whole batch is drawn and judged on first access.
+        """Return the finding of a prompt; batches are drawn and judged until there is one.
 
         Of one that the model reads as another it is the other's.
         """
         prompt_id = self.prompts.read_as.get(prompt.prompt_id, prompt.prompt_id)
-        if prompt_id not in self._findings:
-            self._audit_batch(self._batches.get(prompt_id, (prompt,)))
+        if prompt_id not in self._rounds:
+            self._prompts[prompt_id] = prompt
+            self._plan([prompt_id])
+        while prompt_id not in self._findings:
+            self._draw_and_decide(self._rounds[prompt_id], prompt_id)
         return self._findings[prompt_id]
 
     def findings(self) -> tuple[Finding, ...]:
@@ -123,7 +139,7 @@ class Audit:
             self.prompts.frame,
             limit=limit,
             confidence=confidence,
-            blind_spot=blind_spot(self.protocol.looks, self.protocol.clique_size),
+            blind_spot=blind_spot(sequential_test(self.protocol)),
             count_flagged=self._matcher is None,
         )
         if self._matcher is None or self.prompts.n_examples is None:
@@ -162,16 +178,16 @@ class Audit:
             images = images[near] if near.any() else images
         return Exhibit(generations=images, training_image=training_image)
 
-    def _audit_batch(self, batch: Sequence[AuditPrompt]) -> None:
-        going_on = list(batch)
-        steps = self.protocol_of(batch[0].prompt_id).looks
-        for n in steps:
-            if not going_on:
-                return
-            looks = self._looks(going_on, n)
-            stopped, going_on = self._split(going_on, looks, last=n == steps[-1])
-            for prompt in stopped:
-                self._keep(prompt, looks[prompt.prompt_id])
+    def _draw_and_decide(self, rounds: Rounds, wanted: str) -> None:
+        """Draw the next look of a batch of prompts, and keep what it decides."""
+        number, names = rounds.next_batch(wanted)
+        batch = [self._prompts[name] for name in names]
+        looks_of = self._looks_of(names)
+        for prompt, look in zip(batch, self._looks(batch, looks_of, number), strict=True):
+            onward = number + 1 < len(looks_of) and goes_on(look, self.protocol_of(prompt.prompt_id))
+            if not onward:
+                self._keep(prompt, look)
+            rounds.settle(number, prompt.prompt_id, goes_on=onward)
 
     def _keep(self, prompt: AuditPrompt, look: Look) -> None:
         judgement = judge(
@@ -180,31 +196,15 @@ class Audit:
         self._findings[prompt.prompt_id] = judgement.finding
         self._seeds_near[prompt.prompt_id] = judgement.seeds_near
 
-    def _looks(self, prompts: Sequence[AuditPrompt], n: int) -> dict[str, Look]:
+    def _looks(self, prompts: Sequence[AuditPrompt], looks: Sequence[int], number: int) -> Iterator[Look]:
         texts = [prompt.text for prompt in prompts]
-        with self._progress(len(texts) * n) as advance:
+        before, n = (0, *looks)[number : number + 2]
+        with self._progress(len(texts) * (n - before)) as advance:
             drawn = draw(
                 self._store, self._generator, texts, n, batch_size=self._batch_size, progress=advance
             )
-            return {p.prompt_id: self._look(p, pictures) for p, pictures in zip(prompts, drawn, strict=True)}
-
-    def _split(
-        self, prompts: Sequence[AuditPrompt], looks: dict[str, Look], *, last: bool
-    ) -> tuple[list[AuditPrompt], list[AuditPrompt]]:
-        edge_delta, match_delta = self.protocol.edge_delta, self.protocol.match_delta
-        onward = [
-            prompt
-            for prompt in prompts
-            if not last
-            and goes_on(
-                looks[prompt.prompt_id].images,
-                looks[prompt.prompt_id].own,
-                edge_delta=edge_delta,
-                match_delta=match_delta,
-            )
-        ]
-        kept = {prompt.prompt_id for prompt in onward}
-        return [prompt for prompt in prompts if prompt.prompt_id not in kept], onward
+            for prompt, pictures in zip(prompts, drawn, strict=True):
+                yield self._look(prompt, pictures)
 
     def _look(self, prompt: AuditPrompt, drawn: Sequence[Generation]) -> Look:
         images, seeds = comparable(drawn)
@@ -219,12 +219,6 @@ class Audit:
             set_aside=len(drawn) - len(images),
             own=own,
         )
-
-
-def _plan_batches(prompts: Sequence[AuditPrompt], size: int) -> dict[str, tuple[AuditPrompt, ...]]:
-    """Group prompts into the batches that are drawn together, by prompt id."""
-    batches = [tuple(prompts[first : first + size]) for first in range(0, len(prompts), size)]
-    return {prompt.prompt_id: batch for batch in batches for prompt in batch}
 
 
 def comparable(generations: Sequence[Generation]) -> tuple[NDArray[np.uint8], tuple[int, ...]]:

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memex_audit.audit import comparable
-from memex_audit.config import PRESETS
 from memex_audit.controls import negative_prompts, negative_set
 from memex_audit.errors import CalibrationError
 from memex_audit.extraction.calibration import (
@@ -18,16 +17,17 @@ from memex_audit.extraction.calibration import (
     choose_edge_delta,
     choose_match_delta,
     flagging_delta,
+    least_delta_beyond,
     negatives_needed,
-    smallest_pair_distance,
 )
+from memex_audit.extraction.protocol import SequentialTest
 from memex_audit.few_captions import generations_of_caption
 from memex_audit.generation.filling import draw
 from memex_audit.rates.bounds import binomial_upper
 from memex_audit.rates.images_extracted import has_few_captions
 from memex_audit.records import AuditPrompt, Calibration, PromptSet
 from memex_audit.screen_thresholds import calibrate_screens
-from memex_audit.thresholds import looks_of
+from memex_audit.thresholds import test_of
 from memex_audit.training_set import read_prompt_file
 from memex_audit.workbench import Workbench
 
@@ -56,11 +56,10 @@ def calibrate_model(
     texts = [prompt.text for prompt in prompts.prompts]
     check_negatives(len(texts), alpha)
     # Not the protocol of the bench: that is read from a calibration, which this one may be to replace.
-    looks = looks_of(model.settings)
-    clique_size = model.settings.clique_size or PRESETS[model.settings.preset].clique_size
-    first = _draw(bench, texts, looks[0])
+    test = test_of(model.settings)
+    first = _draw(bench, texts, test.looks[0])
     nearest, second_seed = _distances(bench, prompts.prompts, first)
-    deltas = _flagging_deltas(bench, texts, first, looks=looks, clique_size=clique_size, alpha=alpha)
+    deltas = _flagging_deltas(bench, texts, test, alpha=alpha)
     edge_delta = choose_edge_delta(deltas, alpha)
     flagged = sum(delta <= edge_delta for delta in deltas)
     few_captions = _second_seeds_of_few_captions(model, reference) if reference else []
@@ -68,7 +67,7 @@ def calibrate_model(
         source="calibrated",
         edge_delta=edge_delta,
         match_delta=choose_match_delta(nearest, second_seed, alpha=alpha, few_captions=few_captions),
-        clique_size=clique_size,
+        clique_size=test.flag_at[-1],
         protocol=model.settings.preset,
         negatives=len(texts),
         flagged=flagged,
@@ -76,7 +75,8 @@ def calibrate_model(
         model_fingerprint=model.generator.fingerprint,
         settings_digest=model.settings_key,
         reference=reference.settings.model if reference else None,
-        looks=looks,
+        looks=test.looks,
+        clean_at=test.clean_at,
         embedder=bench.mined.embedder_name if bench.mined else None,
         screens=tuple(calibrate_screens(model, texts, alpha)),
     )
@@ -98,7 +98,7 @@ def renew_screens(
         other = other or "other sampler settings"
     if other:
         raise CalibrationError(
-            f"screens must be put into a calibration of the same model and sampler settings, got one for "
+            "screens must be put into a calibration of the same model and sampler settings, got one for "
             f"{other}; calibrate without --only-screens."
         )
     texts = [prompt.text for prompt in _negatives(bench, negatives, alpha).prompts]
@@ -113,7 +113,10 @@ def _second_seeds_of_few_captions(model: Workbench, reference: Workbench) -> lis
         return []
     found = []
     for prompt in model.prompts.prompts:
-        n = generations_of_caption(model.settings, len(prompt.example_ids)) or looks_of(model.settings)[-1]
+        n = (
+            generations_of_caption(model.settings, len(prompt.example_ids))
+            or test_of(model.settings).looks[-1]
+        )
         (images,) = _draw(reference, [prompt.text], n)
         _, second_seed = _distances(reference, [prompt], [images])
         found += second_seed
@@ -128,22 +131,18 @@ def _negatives(bench: Workbench, path: Path | None, alpha: float) -> PromptSet:
 
 
 def _flagging_deltas(
-    bench: Workbench,
-    texts: Sequence[str],
-    first: Sequence[NDArray[np.uint8]],
-    *,
-    looks: Sequence[int],
-    clique_size: int,
-    alpha: float,
+    bench: Workbench, texts: Sequence[str], test: SequentialTest, *, alpha: float
 ) -> list[float]:
     """Return each prompt's flagging delta, or its lower bound where the bound is enough.
 
-    The least distance in the first look bounds it from below. Prompts are drawn to the last look in that
-    order, until more than the allowed share is known to flag below the next bound.
+    What the first look that can stop clean says bounds it from below. Prompts are drawn to the last look in
+    that order, until more than the allowed share is known to flag below the next bound.
     """
-    if len(looks) == 1:
-        return [flagging_delta(images, looks[0], clique_size) for images in first]
-    bounds = [smallest_pair_distance(images) for images in first]
+    stops = next((i for i, clean_at in enumerate(test.clean_at) if clean_at), len(test.looks) - 1)
+    seen = _draw(bench, texts, test.looks[stops])
+    bounds = [least_delta_beyond(images, test, stops) for images in seen]
+    if stops == len(test.looks) - 1:
+        return bounds
     order = sorted(range(len(texts)), key=bounds.__getitem__)
     allowed = int(alpha * len(texts))
     deltas = list(bounds)
@@ -154,8 +153,9 @@ def _flagging_deltas(
             return deltas
         if sum(delta <= bounds[rows[0]] for delta in known) > allowed:
             return deltas
-        for row, images in zip(rows, _draw(bench, [texts[row] for row in rows], looks[-1]), strict=True):
-            deltas[row] = flagging_delta(images, looks[0], clique_size)
+        drawn = _draw(bench, [texts[row] for row in rows], test.looks[-1])
+        for row, images in zip(rows, drawn, strict=True):
+            deltas[row] = flagging_delta(images, test)
             known.append(deltas[row])
     return deltas
 

@@ -16,16 +16,24 @@ AUTO = "auto"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """A named protocol: cumulative looks, clique size, and deltas where the preset fixes them."""
+    """A named protocol: cumulative looks, and what decides there.
+
+    With `clique_size` the last look decides by it. Without, boundaries are planned (extraction/protocol.py)
+    such that a prompt replicating in `blind_spot` of its generations is flagged with `power`, and one where
+    chance gives no picture more than `null_share` with at most `alpha`. A delta only where the preset fixes it.
+    """
 
     looks: tuple[int, ...]
-    clique_size: int
-    edge_delta: float | None = None
+    clique_size: int | None = None
+    blind_spot: float = 0.76
+    power: float = 0.95
+    null_share: float = 0.05
+    alpha: float = 0.01
     match_delta: float | None = None
 
 
 PRESETS: Mapping[str, Preset] = {
-    "default": Preset(looks=(4, 16), clique_size=4),
+    "default": Preset(looks=(4, 8, 16, 32)),
     # The study fixes the match at 0.15 and publishes no edge threshold (Carlini et al. 2023).
     "carlini-2023": Preset(looks=(500,), clique_size=10, match_delta=0.15),
 }
@@ -52,6 +60,7 @@ class Settings:
     max_prompts: int = 320
     preset: str = "default"
     generations: int | None = None
+    blind_spot: float | None = None
     steps: int | None = None
     guidance: float | None = None
     size: tuple[int, int] | None = None
@@ -71,6 +80,7 @@ class Settings:
     evidence: str = "mosaic"
     evidence_mb: float = 50.0
     redact: str | None = None
+    canaries: str | None = None
     on_extracted: str = "fail"
     inconclusive: str = "fail"
     baseline: str | None = None
@@ -227,6 +237,9 @@ OPTIONS: tuple[Option, ...] = (
            help=f"protocol: {', '.join(PRESETS)} (default: default)"),
     Option(name="generations", parse=_two_or_more, metavar="N",
            help="generations a prompt in one look, instead of the preset's looks"),
+    Option(name="blind_spot", parse=_share, metavar="SHARE",
+           help="smallest share of replicas among a prompt's generations that must be found with 95 %; a smaller "
+                "one takes more generations (default: 0.76)"),
     Option(name="steps", parse=_whole, metavar="N", help="sampler steps (default: the model's)"),
     Option(name="guidance", parse=_scale, metavar="SCALE", help="guidance scale (default: the model's)"),
     Option(name="size", parse=_size, metavar="HxW",
@@ -259,6 +272,9 @@ OPTIONS: tuple[Option, ...] = (
            help="most megabytes of mosaics in an Allure report; it says how many it left out (default: 50)"),
     Option(name="redact", parse=_one_of("captions"), metavar="WHAT",
            help="captions: show no prompt text in any output"),
+    Option(name="canaries", parse=str, metavar="FILE",
+           help="manifest of canaries that were planted into the training set, written by `memex canary make`; "
+                "they are audited, and left out of the rate"),
     Option(name="on_extracted", parse=_one_of("fail", "xfail"), metavar="POLICY",
            help="what an extracted prompt does to its case: fail or xfail (default: fail)"),
     Option(name="inconclusive", parse=_one_of("fail", "warn"), metavar="POLICY",
@@ -293,6 +309,8 @@ def read_settings(values: Mapping[str, str | None]) -> Settings:
     settings = Settings(**parsed)
     if settings.prompts and not Path(settings.prompts).is_file():
         raise ConfigurationError(f"--memex-prompts must be a file, got {settings.prompts}; check the path.")
+    if settings.canaries and not Path(settings.canaries).is_file():
+        raise ConfigurationError(f"--memex-canaries must be a file, got {settings.canaries}; check the path.")
     _check_lora(settings.lora)
     return settings
 

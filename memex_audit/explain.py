@@ -172,11 +172,12 @@ def _evidence(finding: Finding, protocol: Protocol) -> list[str]:
     said = [f"{near} of a training image (match delta)"]
     if finding.match:
         said.append(f"nearest l2 {finding.match.distance:.3f}")
+    enough = protocol.flags_with(finding.generations + finding.set_aside)
     if finding.clique_size:
         agree = f"{finding.clique_size} generations lie pairwise within tile-l2 {protocol.edge_delta:.3g}"
-        said.append(f"{agree} (a clique; {protocol.clique_size} make one)")
+        said.append(f"{agree} (a clique; {enough} flag)")
     else:
-        said.append(f"no clique of {protocol.clique_size} at tile-l2 {protocol.edge_delta:.3g} was found")
+        said.append(f"no clique of {enough} at tile-l2 {protocol.edge_delta:.3g} was found")
     if not _gives_back_several(finding):
         said.append(f"the training set holds {_copies(finding)} of the caption's image")
     if finding.match and not _gives_back_several(finding):
@@ -246,6 +247,8 @@ def explain_control(control: ControlResult) -> str:
     if not control.prompts:
         return f"{control.kind} control: no prompts to run it on, so it shows nothing ({subject})"
     seen = f"{control.kind} control: {control.detected:,} of {control.prompts:,} {control.unit}"
+    if control.unit == "canaries":
+        return f"{seen} extracted ({subject}): shows power on this model, at their repetitions"
     if control.kind == "positive":
         return f"{seen} extracted ({subject}): shows power on these, not on another model"
     from memex_audit.rates.bounds import binomial_upper

@@ -3,6 +3,7 @@
 import math
 
 from memex_audit.explain import LOOK_CLOSER, percent
+from memex_audit.explain_canaries import power_of_canaries
 from memex_audit.explain_rate import blind_to, units, what_settles
 from memex_audit.rates.verdicts import rate_verdict
 from memex_audit.records import AuditResult, Calibration, Protocol, RunVerdict, Unit, Verdict
@@ -106,10 +107,10 @@ def explain_protocol(protocol: Protocol | None) -> str:
             f"{protocol.clique_size} within tile-l2 {protocol.edge_delta:.3g} of each other"
         )
     first, *later = protocol.looks
-    onward = f", {', then '.join(map(str, later))} where two agree or one is near a training image"
+    onward = f", then up to {', '.join(map(str, later))} where some agree or one is near a training image"
     return (
         f"{protocol.name}: {first} generations a prompt{onward if later else ''}; flagged: "
-        f"{protocol.clique_size} within tile-l2 {protocol.edge_delta:.3g} of each other; extracted: 2 seeds "
+        f"{_flagging(protocol)} within tile-l2 {protocol.edge_delta:.3g} of each other; extracted: 2 seeds "
         f"within l2 {protocol.match_delta:.3g} of one training image of the caption, or the flagged ones of "
         "any"
     )
@@ -121,13 +122,23 @@ def protocol_figures(protocol: Protocol | None) -> str:
         return "unknown: no case came far enough"
     looks = ", then ".join(map(str, protocol.looks))
     return (
-        f"{protocol.name}: {looks} generations; clique of {protocol.clique_size} within tile-l2 "
+        f"{protocol.name}: {looks} generations; clique of {_flagging(protocol)} within tile-l2 "
         f"{protocol.edge_delta:.3g}; match within l2 {protocol.match_delta:.3g}"
     )
 
 
+def _flagging(protocol: Protocol) -> str:
+    """Say how many generations make a prompt flagged, at each look where some do."""
+    flags = [
+        f"{flag} of {n}" for n, flag in zip(protocol.looks, protocol.flag_at, strict=False) if flag <= n
+    ] or [f"{protocol.clique_size} of {protocol.looks[-1]}"]
+    return " or ".join([", ".join(flags[:-1]), flags[-1]] if flags[1:] else flags)
+
+
 def explain_power(result: AuditResult) -> str:
     """Say on what it was shown that this audit finds replicas: the model itself, the specimen, or nothing."""
+    if result.canaries:
+        return power_of_canaries(result.canaries)
     shown_on = [c.subject for c in result.controls if c.kind == "positive" and c.detected]
     if not shown_on:
         return "that this audit finds replicas was not shown on any model in this run"

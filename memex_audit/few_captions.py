@@ -33,7 +33,9 @@ def protocols_of_few_captions(
         if n is None:
             return replace(protocol, unit=Unit.TRAINING_IMAGE)
         clique_size = settings.clique_size or math.ceil(protocol.clique_size * n / protocol.looks[-1])
-        return replace(protocol, looks=(n,), clique_size=clique_size, unit=Unit.TRAINING_IMAGE)
+        return replace(
+            protocol, looks=(n,), clique_size=clique_size, flag_at=(), clean_at=(), unit=Unit.TRAINING_IMAGE
+        )
 
     return {prompt.prompt_id: own(prompt) for prompt in prompts.prompts}
 

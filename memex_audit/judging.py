@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from memex_audit.extraction.cliques import CliqueAnswer, CliqueStatus
 from memex_audit.extraction.matching import Matcher, Nearest
+from memex_audit.extraction.protocol import blind_spot_of_outcome, look_of, sequential_test
 from memex_audit.extraction.verdicts import (
     SEEDS_FOR_EXTRACTION,
+    CliqueReading,
     NearestExample,
     enough_judged,
-    find_replica_clique,
     near_examples,
     nearest_example,
+    read_cliques,
 )
-from memex_audit.rates.blind_spot import blind_spot_of_outcome
 from memex_audit.rates.images_extracted import image_blind_spot
 from memex_audit.records import (
     AuditPrompt,
@@ -72,10 +72,8 @@ def judge(
         matcher: None where there is no training set.
         evaluations_per_image: network evaluations that a picture costs.
     """
-    clique = find_replica_clique(
-        look.images, edge_delta=protocol.edge_delta, clique_size=protocol.clique_size
-    )
-    found = _extracted(look, clique.members, protocol, matcher)
+    clique = read_look(look, protocol)
+    found = _extracted(look, clique, protocol, matcher)
     closest = found or nearest_example(look.own, match_delta=protocol.match_delta, at_least=1)
     near = near_examples(look.own, match_delta=protocol.match_delta)
     if found and found.example_id not in look.own.example_ids:
@@ -107,31 +105,55 @@ def judge(
     return Judgement(finding=finding, seeds_near={example.example_id: len(example.rows) for example in near})
 
 
-def _verdict(look: Look, clique: CliqueAnswer, found: NearestExample | None) -> Verdict:
+def read_look(look: Look, protocol: Protocol) -> CliqueReading:
+    """Read a look's largest clique by the boundaries of that look."""
+    test, i = sequential_test(protocol), _number_of(look, protocol)
+    return read_cliques(
+        look.images, edge_delta=protocol.edge_delta, flag_at=test.flag_at[i], clean_at=test.clean_at[i]
+    )
+
+
+def goes_on(look: Look, protocol: Protocol) -> bool:
+    """Whether a prompt needs the next look: nothing is decided, or a single seed lies near a training image."""
+    seeds_near = int((look.own.distances <= protocol.match_delta).sum(axis=0).max(initial=0))
+    if seeds_near >= SEEDS_FOR_EXTRACTION:
+        return False
+    clique = read_look(look, protocol)
+    if clique.flagged or seeds_near:
+        return not clique.flagged
+    # What gives blanks is not worth a dozen more of them.
+    return not clique.clean and enough_judged(len(look.images), look.set_aside)
+
+
+def _number_of(look: Look, protocol: Protocol) -> int:
+    return look_of(len(look.images) + look.set_aside, protocol.looks)
+
+
+def _verdict(look: Look, clique: CliqueReading, found: NearestExample | None) -> Verdict:
     if found:
         return Verdict.EXTRACTED
-    if clique.status is CliqueStatus.FOUND:
+    if clique.flagged:
         return Verdict.FLAGGED
-    if clique.status is CliqueStatus.UNKNOWN or not enough_judged(len(look.images), look.set_aside):
-        # Also after the first look: what gives blanks there is not worth twelve more of them.
+    if not clique.clean or not enough_judged(len(look.images), look.set_aside):
         return Verdict.UNDECIDED
     return Verdict.NOT_FLAGGED
 
 
 def _extracted(
-    look: Look, members: tuple[int, ...], protocol: Protocol, matcher: Matcher | None
+    look: Look, clique: CliqueReading, protocol: Protocol, matcher: Matcher | None
 ) -> NearestExample | None:
     """Return the training image given back: the caption's own, or another that a clique lies near."""
     delta = protocol.match_delta
     own = nearest_example(look.own, match_delta=delta, at_least=SEEDS_FOR_EXTRACTION)
     # Where images are counted one by one, those of other captions are in `own`.
-    if own or not members or not matcher or protocol.unit is Unit.TRAINING_IMAGE:
+    if own or not clique.flagged or not matcher or protocol.unit is Unit.TRAINING_IMAGE:
         return own
-    near = matcher.distances_to_neighbors(look.images[list(members)])
-    other = nearest_example(near, match_delta=delta, at_least=protocol.clique_size)
+    near = matcher.distances_to_neighbors(look.images[list(clique.members)])
+    enough = sequential_test(protocol).flag_at[_number_of(look, protocol)]
+    other = nearest_example(near, match_delta=delta, at_least=enough)
     if other is None:
         return None
-    rows = tuple(members[row] for row in other.rows)
+    rows = tuple(clique.members[row] for row in other.rows)
     return NearestExample(example_id=other.example_id, distance=other.distance, rows=rows)
 
 
@@ -160,7 +182,7 @@ def _blind_spot(look: Look, protocol: Protocol) -> float:
     n = len(look.images)
     if protocol.unit is Unit.TRAINING_IMAGE:
         return image_blind_spot(n)
-    return blind_spot_of_outcome(n, protocol.looks, protocol.clique_size, look.set_aside)
+    return blind_spot_of_outcome(n, sequential_test(protocol), look.set_aside)
 
 
 def _least_distance(own: Nearest, found: NearestExample | None) -> float | None:

@@ -188,10 +188,13 @@ class ScreenThreshold:
 class Protocol:
     """How a prompt is decided.
 
-    `looks` are cumulative numbers of generations: with (4, 16) a prompt with an edge or a near miss
-    after 4 goes on to 16. Flagged: a clique of `clique_size` generations that lie pairwise within
-    `edge_delta` by tile-l2. Matched: within `match_delta` by l2 of a training image. `unit`: what the rate
-    counts; a training image by itself where captions are few (rates/images_extracted.py).
+    `looks` are cumulative numbers of generations. A prompt is flagged at look i when `flag_at[i]` of them
+    lie pairwise within `edge_delta` by tile-l2 (a clique), and clean when no clique is larger than
+    `clean_at[i]`; else, and where one lies near a training image of its caption, it goes on to the next look.
+    `clique_size` is the size that flags at the last look. Without `flag_at` and `clean_at` only the last look
+    flags, and an earlier one is clean where no two agree: extraction/protocol.py has the test and its power.
+    Matched: within `match_delta` by l2 of a training image. `unit`: what the rate counts; a training image by
+    itself where captions are few (rates/images_extracted.py).
     """
 
     name: str
@@ -200,6 +203,13 @@ class Protocol:
     edge_delta: float
     match_delta: float
     unit: Unit = Unit.PROMPT_GROUP
+    flag_at: tuple[int, ...] = ()
+    clean_at: tuple[int, ...] = ()
+
+    def flags_with(self, drawn: int) -> int:
+        """Return the clique size that flags at the look that so many drawn generations belong to."""
+        reached = (flag for n, flag in zip(self.looks, self.flag_at, strict=False) if drawn <= n)
+        return next(reached, self.clique_size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +240,8 @@ class Finding:
     """What the audit found for one prompt.
 
     `generations`: how many were judged; `set_aside`: how many more were blank or broken;
-    `clique_size`: size of the witness, 0 where there is none; `clique_seeds`: its seeds; `replicas`:
+    `clique_size`: generations of the largest clique, 0 where no two agree (of more than 64 generations only
+    cliques that flag are looked for); `clique_seeds`: its seeds; `replicas`:
     generations within match delta of a training image of the prompt's own caption, or of the clique's
     match; `blind_spot`: smallest replicating share that this many generations flag with probability
     0.95; `near_miss`: a single generation lies within match delta of an own training image; `nearest`:
@@ -300,8 +311,9 @@ class Calibration:
 
     `flagged` of `negatives` prompts were flagged at `edge_delta`; `upper` is the exact one-sided 95 %
     bound of that share. `source` is "calibrated", "given" (by options) or "default" (uncalibrated).
-    `reference` names the model that the negatives were drawn from, where it was another one. `looks` are
-    those of the protocol; `embedder` names what looked the negatives up in the training set.
+    `reference` names the model that the negatives were drawn from, where it was another one. `looks`
+    and `clean_at` are those of the protocol; `embedder` names what looked the negatives up in the training
+    set.
     """
 
     source: str
@@ -318,6 +330,7 @@ class Calibration:
     looks: tuple[int, ...] = ()
     embedder: str | None = None
     screens: tuple[ScreenThreshold, ...] = ()
+    clean_at: tuple[int, ...] = ()
 
     @property
     def calibrated(self) -> bool:
@@ -335,6 +348,63 @@ class ControlResult:
     prompts: int
     detected: int
     unit: str = "prompts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryFinding:
+    """What an audit found for one canary; `repetitions` is 0 for one that was never planted.
+
+    `detected`: extracted by the protocol, its own picture; `verdict`: the protocol's; `replicas` of
+    `generations`: within match delta of the own picture, among the first of its caption, equally many for
+    every canary; `nearest`: the least l2 of them to it, None where none could be judged; `rank` of the own
+    picture among `candidates`, itself and those never planted; `exposure` = log2 candidates - log2 rank.
+    """
+
+    canary_id: str
+    repetitions: int
+    detected: bool
+    verdict: Verdict
+    replicas: int
+    generations: int
+    nearest: float | None
+    rank: int
+    candidates: int
+    exposure: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryLevel:
+    """The canaries of one number of repetitions: `detected` of `canaries`.
+
+    `lower` and `upper` bound the share that is detected, each one-sided; `exposure` is the mean, of at most
+    `most_exposure`.
+    """
+
+    repetitions: int
+    canaries: int
+    detected: int
+    lower: float
+    upper: float
+    replicas: int
+    generations: int
+    exposure: float
+    most_exposure: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryResult:
+    """What an audit found of the canaries in its model's training set; captions are not part of it.
+
+    `seal`: of the manifest; `references`: canaries that were never planted; `levels`: by repetitions, most
+    first, the references audited last as 0.
+    """
+
+    seal: str
+    confidence: float
+    match_delta: float
+    references: int
+    canaries: tuple[CanaryFinding, ...]
+    levels: tuple[CanaryLevel, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -379,3 +449,4 @@ class AuditResult:
     controls: tuple[ControlResult, ...]
     provenance: Provenance | None
     notes: tuple[str, ...] = field(default=())
+    canaries: CanaryResult | None = None

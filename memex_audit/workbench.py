@@ -17,11 +17,12 @@ from memex_audit.few_captions import protocols_of_few_captions, tie_uncaptioned
 from memex_audit.model_bench import ModelBench
 from memex_audit.protocols import Embedder, Index, TrainingSet
 from memex_audit.records import Calibration, PromptSet, Protocol, Provenance, prompt_set_digest
-from memex_audit.thresholds import choose_calibration, choose_protocol, looks_of
+from memex_audit.thresholds import choose_calibration, choose_protocol, test_of
 from memex_audit.work_units import ALONE, Worker
 
 if TYPE_CHECKING:
     from memex_audit.audit import Audit, Progress
+    from memex_audit.canaries.manifest import Manifest
     from memex_audit.extraction.matching import Matcher
     from memex_audit.training_set import MinedSet
 
@@ -125,8 +126,24 @@ class Workbench(ModelBench):
         )
 
     @cached_property
+    def canary_manifest(self) -> "Manifest | None":
+        """The canaries that were planted into the training set, where a manifest is given."""
+        from memex_audit.canaries.manifest import read_manifest
+
+        return read_manifest(self._path(self.settings.canaries)) if self.settings.canaries else None
+
+    @cached_property
     def prompts(self) -> PromptSet:
-        """The prompts to audit: a file's, or the most duplicated of the training set."""
+        """The prompts to audit, without canaries: these are known to be in the training set."""
+        if self.canary_manifest is None:
+            return self._listed_prompts()
+        kept, n_left_out = self.canary_manifest.leave_out(self._listed_prompts())
+        if n_left_out:
+            self.notes.append(f"{n_left_out} captions of canaries were left out of the audit set")
+        return kept
+
+    def _listed_prompts(self) -> PromptSet:
+        """Return the prompts of a file, or the most duplicated of the training set."""
         from memex_audit.training_set import read_prompt_file
 
         if self.settings.prompts is None:
@@ -229,7 +246,7 @@ class Workbench(ModelBench):
         """Where a calibration of this model is looked for; the first is where one is written."""
         from memex_audit.generation.fingerprints import model_key
 
-        protocol = "-".join([self.settings.preset, *map(str, looks_of(self.settings))])
+        protocol = "-".join([self.settings.preset, *map(str, test_of(self.settings).looks)])
         name = f"{model_key(self.generator.fingerprint)}-{self.settings_key}-{protocol}.json"
         own = self.store_folder / "calibrations" / name
         return (own, self.model_folder / CALIBRATION_FILE) if self._draws_from_folder else (own,)

@@ -10,7 +10,7 @@ from memex_audit.generation.fingerprints import fine_tune_fingerprint, model_fin
 from memex_audit.project import shown
 from memex_audit.rates.images_extracted import generations_for, has_few_captions
 from memex_audit.records import Calibration, GenerationRequest, PromptSet
-from memex_audit.thresholds import looks_of
+from memex_audit.thresholds import test_of
 from memex_audit.workbench import CALIBRATION_FILE, Workbench
 
 LONG_S = 12 * 3600
@@ -54,7 +54,7 @@ def _fingerprint(bench: Workbench, folder: Path, cache: Path | None) -> str:
 
 def _fits(calibration: Calibration, bench: Workbench, fingerprint: str) -> bool:
     found = (calibration.model_fingerprint, calibration.protocol, calibration.looks)
-    return found == (fingerprint, bench.settings.preset, looks_of(bench.settings))
+    return found == (fingerprint, bench.settings.preset, test_of(bench.settings).looks)
 
 
 def pictures_to_draw(settings: Settings, prompts: PromptSet | None, n_prompts: int) -> tuple[int, int]:
@@ -65,7 +65,7 @@ def pictures_to_draw(settings: Settings, prompts: PromptSet | None, n_prompts: i
         prompts: None where they are not known yet.
         n_prompts: how many there are, or at most can be.
     """
-    looks = looks_of(settings)
+    looks = test_of(settings).looks
     if (
         prompts is None
         or not has_few_captions(prompts)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from memex_audit.errors import CalibrationError
 from memex_audit.extraction.cliques import bottleneck_clique_delta
 from memex_audit.extraction.distances import tile_l2
+from memex_audit.extraction.protocol import SequentialTest
 
 # The study's match threshold (Carlini et al. 2023, section 4.2). A calibration may only tighten it.
 LARGEST_MATCH_DELTA = 0.15
@@ -24,29 +25,44 @@ SECOND_SEED_MARGIN = 0.6
 LARGEST_EDGE_DELTA = 0.20
 
 
-def smallest_pair_distance(images: NDArray[np.uint8]) -> float:
-    """Return the least tile-l2 of two of the images (n, h, w, 3); infinity for fewer than two."""
-    distances = tile_l2(images)[np.triu_indices(len(images), 1)]
-    return float(distances.min()) if distances.size else math.inf
+def flagging_delta(images: NDArray[np.uint8], test: SequentialTest) -> float:
+    """Return the least edge delta at which the test flags a prompt with these generations.
 
-
-def flagging_delta(images: NDArray[np.uint8], n_first_look: int, clique_size: int) -> float:
-    """Return the least edge delta at which the protocol flags a prompt with these generations.
-
-    It flags where an edge stands in the first look and a clique in the last: the larger of the two.
+    It is flagged at look i where a clique of flag_at[i] stands there, and a larger one than clean_at[j] at
+    every look j before: the largest of these deltas, at the look where that is least. Both only grow with delta.
 
     Args:
         images: uint8 (n, h, w, 3), every generation of the last look, in order.
-        n_first_look: generations of the first look; n itself for a protocol of one look.
+        test: looks and boundaries.
     """
+    return _deltas(images, test, len(test.looks))[0]
+
+
+def least_delta_beyond(images: NDArray[np.uint8], test: SequentialTest, look: int) -> float:
+    """Return a delta below which the test flags no prompt with these generations, whatever is drawn after them.
+
+    It is flagged by that look, or has to go on past it. After the last look: the flagging delta itself.
+
+    Args:
+        images: uint8 (n, h, w, 3), every generation of that look, in order.
+        test: looks and boundaries.
+        look: its number, from 0.
+    """
+    flagged, went_on = _deltas(images, test, look + 1)
+    return flagged if look + 1 == len(test.looks) else min(flagged, went_on)
+
+
+def _deltas(images: NDArray[np.uint8], test: SequentialTest, n_looks: int) -> tuple[float, float]:
+    """Return the least deltas at which the first looks flag, and at which none of them is clean."""
     distances = tile_l2(images)
-    clique = bottleneck_clique_delta(distances, clique_size)
-    if n_first_look >= len(images):
-        return clique
-    if n_first_look < 2:  # the rest was set aside: no edge in the first look
-        return math.inf
-    first = distances[:n_first_look, :n_first_look][np.triu_indices(n_first_look, 1)]
-    return max(clique, float(first.min()))
+    flagged, went_on = math.inf, 0.0
+    for n, flag_at, clean_at in zip(test.looks[:n_looks], test.flag_at, test.clean_at, strict=False):
+        seen = distances[:n, :n]
+        if flag_at <= n:
+            flagged = min(flagged, max(went_on, bottleneck_clique_delta(seen, flag_at)))
+        if clean_at:
+            went_on = max(went_on, bottleneck_clique_delta(seen, clean_at + 1))
+    return flagged, went_on
 
 
 def negatives_needed(alpha: float) -> int:

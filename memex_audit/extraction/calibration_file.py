@@ -47,7 +47,14 @@ def read_calibration(path: Path) -> Calibration:
         raise _refused(path, f"JSON of a {type(values).__name__}")
     if fault := _fault(values):
         raise _refused(path, fault)
-    return Calibration(**{**values, "looks": tuple(values["looks"]), "screens": _screens(values)})
+    return Calibration(
+        **{
+            **values,
+            "looks": tuple(values["looks"]),
+            "screens": _screens(values),
+            "clean_at": tuple(values.get("clean_at", ())),
+        }
+    )
 
 
 def _screens(values: Mapping[str, Any]) -> tuple[ScreenThreshold, ...]:
@@ -117,6 +124,10 @@ _FIELDS: Mapping[str, Check] = {
     "settings_digest": _TEXT,
     "reference": _TEXT_OR_NULL,
     "embedder": _TEXT_OR_NULL,
+    "clean_at": (
+        lambda value: isinstance(value, list) and all(_is_whole(n, 0) for n in value),
+        "a list of counts",
+    ),
 }
 _SCREEN_FIELDS: Mapping[str, Callable[[object], bool]] = {
     "name": lambda value: isinstance(value, str) and value != "",
@@ -128,4 +139,4 @@ _SCREEN_FIELDS: Mapping[str, Callable[[object], bool]] = {
     "seeds": lambda value: _is_whole(value, 1),
     "steps": lambda value: _is_whole(value, 1),
 }
-_OPTIONAL = ("screens", "reference", "embedder")
+_OPTIONAL = ("screens", "reference", "embedder", "clean_at")

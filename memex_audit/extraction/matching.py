@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from memex_audit.extraction.distances import l2_between
 from memex_audit.extraction.fitting import fit_to
-from memex_audit.protocols import Embedder, Index, TrainingSet
+from memex_audit.protocols import Embedder, Index, Pictures
 
 # The index proposes, pixels decide: how many neighbours by embedding are looked at pixel by pixel.
 NEIGHBORS = 32
@@ -40,7 +40,7 @@ class Matcher:
     """Looks generations up in the training set; the index and the embedder are loaded when first needed."""
 
     def __init__(
-        self, training_set: TrainingSet, index: Callable[[], Index], embedder: Callable[[], Embedder]
+        self, training_set: Pictures, index: Callable[[], Index], embedder: Callable[[], Embedder]
     ) -> None:
         self._training_set = training_set
         self._index = index

@@ -3,17 +3,20 @@
 Nothing here draws, reads or loads: what is decided is a pure function of pixels and thresholds.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memex_audit.extraction.cliques import CliqueAnswer, CliqueStatus, extend_clique, find_clique
+from memex_audit.extraction.cliques import CliqueStatus, extend_clique, find_clique
 from memex_audit.extraction.distances import near_duplicate_graph
 from memex_audit.extraction.matching import Nearest
 
 # Two seeds near one training image of the prompt's own caption: one alone can be chance.
 SEEDS_FOR_EXTRACTION = 2
+
+# So few generations are compared pair by pair even where no pair can decide.
+EVERY_EDGE = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,18 +28,6 @@ class NearestExample:
     rows: tuple[int, ...]
 
 
-def goes_on(images: NDArray[np.uint8], own: Nearest, *, edge_delta: float, match_delta: float) -> bool:
-    """Whether a prompt needs the next look: two generations agree, or one lies near an own training image.
-
-    Args:
-        images: uint8 (n, h, w, 3), what was judged so far.
-        own: their distances to the training images of the prompt's caption.
-    """
-    if (own.distances <= match_delta).any():
-        return True
-    return bool(len(images) > 1 and near_duplicate_graph(images, edge_delta).any())
-
-
 def enough_judged(n_judged: int, n_set_aside: int) -> bool:
     """Whether a prompt can be decided: at least two pictures, and half of what was drawn.
 
@@ -46,13 +37,46 @@ def enough_judged(n_judged: int, n_set_aside: int) -> bool:
     return n_judged >= 2 and n_judged >= n_set_aside
 
 
-def find_replica_clique(images: NDArray[np.uint8], *, edge_delta: float, clique_size: int) -> CliqueAnswer:
-    """Find generations that pairwise nearly agree, at least `clique_size` of them, and grow the clique."""
-    if len(images) < clique_size:
-        return CliqueAnswer(status=CliqueStatus.ABSENT)
-    graph = near_duplicate_graph(images, edge_delta, clique_size=clique_size)
-    answer = find_clique(graph, clique_size)
-    return replace(answer, members=extend_clique(graph, answer.members)) if answer.members else answer
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CliqueReading:
+    """What a look's largest clique says: `members` are its rows, ascending, none where no two agree.
+
+    `flagged`: it is large enough; `clean`: there is proof that none is larger than allowed. Neither: the next
+    look decides, or none where the search ran out of its budget.
+    """
+
+    members: tuple[int, ...] = ()
+    flagged: bool = False
+    clean: bool = False
+
+
+def read_cliques(
+    images: NDArray[np.uint8], *, edge_delta: float, flag_at: int, clean_at: int
+) -> CliqueReading:
+    """Find the largest clique of generations that pairwise nearly agree, as far as the decision needs it.
+
+    Args:
+        images: uint8 (n, h, w, 3), what was judged so far.
+        edge_delta: largest tile-l2 of two that agree.
+        flag_at: clique size that flags.
+        clean_at: largest clique with which the prompt is clean.
+    """
+    few = len(images) <= EVERY_EDGE
+    smallest = 2 if few else max(2, min(flag_at, clean_at + 1))
+    if len(images) < smallest:
+        return CliqueReading(clean=len(images) <= clean_at)
+    graph = near_duplicate_graph(images, edge_delta, clique_size=smallest)
+    answer = find_clique(graph, flag_at)
+    if answer.status is CliqueStatus.FOUND:
+        return CliqueReading(members=extend_clique(graph, answer.members), flagged=True)
+    known = answer.status is CliqueStatus.ABSENT
+    # Of few generations the largest clique, of many one that may not be clean.
+    for size in range(min(flag_at - 1, len(images)), smallest - 1, -1) if few else [smallest]:
+        answer = find_clique(graph, size)
+        known = known and (answer.status is not CliqueStatus.UNKNOWN or size <= clean_at)
+        if answer.members:
+            return CliqueReading(members=answer.members, clean=known and size <= clean_at)
+    return CliqueReading(clean=known and clean_at >= smallest - 1)
 
 
 def near_examples(near: Nearest, *, match_delta: float) -> tuple[NearestExample, ...]:

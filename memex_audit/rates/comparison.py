@@ -5,7 +5,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from memex_audit.rates.paired import difference_interval, mcnemar_p, mcnemar_p_higher, share_p_higher
 from memex_audit.records import Finding, Unit, Verdict
 
 LEAST_SHARE_OF_A_REPLICA = 0.5
@@ -142,6 +141,9 @@ def compare_outcomes(
         audit_set: ids of the prompts that the later audit is of; default: those it came to.
         n_images: training images, where the rate counts these: then they are the units.
     """
+    # What only reads a comparison must not load scipy.
+    from memex_audit.rates.paired import difference_interval, mcnemar_p, mcnemar_p_higher
+
     earlier = {outcome.prompt_id: outcome for outcome in before}
     later = {outcome.prompt_id: outcome for outcome in after}
     extracting = {Verdict.EXTRACTED, Verdict.FLAGGED} if count_flagged else {Verdict.EXTRACTED}
@@ -232,6 +234,8 @@ def _changes(
 
 
 def _change(before: PromptOutcome, after: PromptOutcome, *, now: bool, alpha: float) -> PromptChange:
+    from memex_audit.rates.paired import share_p_higher
+
     p_value = share_p_higher(before.agreeing, before.generations, after.agreeing, after.generations)
     change = Change.NO_LONGER_EXTRACTED
     if now:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memex_audit.rates.extraction_rate import extraction_rate
-from memex_audit.records import Finding, Frame
+from memex_audit.records import Finding, Frame, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +13,8 @@ class DuplicationTier:
     """The prompt groups with `lowest` to `highest` near-copies in the training set.
 
     `lower` and `upper` are the ends of an exact two-sided interval of their extraction rate; undecided
-    groups count as extracted in `upper`, as not extracted in `lower`.
+    groups count as extracted in `upper`, as not extracted in `lower`. `generations`, `replicas`: of their
+    prompts, all that were judged and those near a training image; `images`: see count_images.
     """
 
     lowest: int
@@ -23,6 +24,9 @@ class DuplicationTier:
     undecided: int
     lower: float
     upper: float
+    generations: int = 0
+    replicas: int = 0
+    images: int = 0
 
     @property
     def name(self) -> str:
@@ -62,6 +66,21 @@ def rates_by_duplication(
     )
 
 
+def count_images(findings: Sequence[Finding]) -> int:
+    """Count the distinct training images that prompts gave back.
+
+    Those that an extracted prompt's match names, and those that the rate counts one by one; a second image of
+    a prompt whose images are not named is not counted.
+    """
+    named = {image.example_id for finding in findings for image in finding.images}
+    matched = {
+        finding.match.example_id
+        for finding in findings
+        if finding.match is not None and finding.verdict is Verdict.EXTRACTED
+    }
+    return len(named | matched)
+
+
 def _tier(
     lowest: int, findings: Sequence[Finding], *, confidence: float, count_flagged: bool
 ) -> DuplicationTier:
@@ -81,4 +100,7 @@ def _tier(
         undecided=rate.undecided_groups,
         lower=rate.lower,
         upper=rate.upper,
+        generations=rate.generations,
+        replicas=rate.replicas,
+        images=count_images(findings),
     )

@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from memex_audit.errors import ConfigurationError
-from memex_audit.rates.blind_spot import POWER
 from memex_audit.rates.bounds import binomial_upper, check_limit
 from memex_audit.records import Finding, PromptSet, Rate, Unit, Verdict
 
 FEW_CAPTIONS = 50
 """With fewer distinct captions the training image is the unit: no bound on so few prompts can pass."""
+
+POWER = 0.95
+"""Probability at which a blind spot is quoted, as in extraction/protocol.py."""
 
 LEAST_GENERATIONS, GENERATIONS_PER_IMAGE, MOST_GENERATIONS = 16, 8, 500
 METHOD = "census of training images, no sampling error"

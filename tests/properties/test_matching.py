@@ -4,12 +4,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memex_audit.extraction.calibration import choose_match_delta, flagging_delta, smallest_pair_distance
-from memex_audit.extraction.cliques import CliqueStatus
+from memex_audit.extraction.calibration import choose_match_delta, flagging_delta, least_delta_beyond
 from memex_audit.extraction.distances import l2, l2_between, l2_to_many, tile_l2
 from memex_audit.extraction.fitting import fit_to
 from memex_audit.extraction.matching import Matcher, Nearest, beside
-from memex_audit.extraction.verdicts import find_replica_clique, goes_on, near_examples, nearest_example
+from memex_audit.extraction.protocol import clique_test
+from memex_audit.extraction.verdicts import near_examples, nearest_example, read_cliques
 
 unhurried = settings(deadline=None)
 sides = st.integers(4, 40)
@@ -125,36 +125,33 @@ def test_k_counts_the_image_itself_and_grows_with_delta(training_images, delta, 
 
 
 @unhurried
-@given(generations(), near(), deltas, st.floats(0, 1), st.floats(0, 0.3))
-def test_a_prompt_that_goes_on_goes_on_with_larger_deltas_too(images, own, edge, match, more):
-    if goes_on(images, own, edge_delta=edge, match_delta=match):
-        assert goes_on(images, own, edge_delta=edge + more, match_delta=match)
-        assert goes_on(images, own, edge_delta=edge, match_delta=match + more)
+@given(generations(), deltas, st.integers(2, 5), st.floats(0, 0.3))
+def test_a_clique_that_flags_lies_within_delta_and_flags_at_larger_deltas_too(
+    images, delta, clique_size, more
+):
+    found = read_cliques(images, edge_delta=delta, flag_at=clique_size, clean_at=clique_size - 1)
+    assert found.flagged != found.clean
+    assert found.flagged == (len(found.members) >= clique_size)
+    assert (tile_l2(images)[np.ix_(found.members, found.members)] <= delta).all()
+    if found.flagged:
+        larger = min(1, delta + more)
+        assert read_cliques(images, edge_delta=larger, flag_at=clique_size, clean_at=1).flagged
 
 
 @unhurried
-@given(generations(), deltas, st.integers(2, 5))
-def test_a_replica_clique_lies_within_delta_and_a_prompt_with_one_goes_on(images, delta, clique_size):
-    answer = find_replica_clique(images, edge_delta=delta, clique_size=clique_size)
-    if answer.status is CliqueStatus.FOUND:
-        assert len(answer.members) >= clique_size
-        assert (tile_l2(images)[np.ix_(answer.members, answer.members)] <= delta).all()
-        nothing = Nearest(distances=np.zeros((len(images), 0)), example_ids=())
-        assert goes_on(images, nothing, edge_delta=delta, match_delta=0.1)
-
-
-@unhurried
-@given(generations(), st.integers(1, 7), st.integers(2, 4))
+@given(generations().filter(lambda images: len(images) > 1), st.integers(2, 7), st.integers(2, 4))
 def test_a_prompt_is_flagged_at_its_flagging_delta_and_not_below(images, first, clique_size):
-    least = flagging_delta(images, min(first, len(images)), clique_size)
-    assert least >= smallest_pair_distance(images)
+    looks = (first, len(images)) if first < len(images) else (len(images),)
+    test = clique_test(looks, min(clique_size, len(images)))
+    least = flagging_delta(images, test)
+    assert least >= least_delta_beyond(images[: looks[0]], test, 0)
 
     def flagged(delta):
-        look = images[: min(first, len(images))]
-        nothing = Nearest(distances=np.zeros((len(look), 0)), example_ids=())
-        hinted = first >= len(images) or goes_on(look, nothing, edge_delta=delta, match_delta=0.1)
-        clique = find_replica_clique(images, edge_delta=delta, clique_size=clique_size)
-        return hinted and clique.status is CliqueStatus.FOUND
+        for n, flag_at, clean_at in zip(test.looks, test.flag_at, test.clean_at, strict=True):
+            found = read_cliques(images[:n], edge_delta=delta, flag_at=flag_at, clean_at=clean_at)
+            if found.flagged or found.clean:
+                return found.flagged
+        return False
 
     if 0 < least <= 1:
         assert flagged(least)

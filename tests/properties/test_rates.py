@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memex_audit.rates.blind_spot import blind_spot_of_outcome
+from memex_audit.extraction.protocol import blind_spot_of_outcome, clique_test
 from memex_audit.rates.bounds import binomial_lower, binomial_upper
 from memex_audit.rates.duplication_tiers import rates_by_duplication
 from memex_audit.rates.extraction_rate import extraction_rate
@@ -129,9 +129,9 @@ def protocols(draw):
 @unhurried
 @given(protocols(), st.integers(0, 80), st.integers(0, 20))
 def test_a_clean_prompt_excludes_more_with_more_generations_and_less_with_more_set_aside(protocol, n, aside):
-    spot = blind_spot_of_outcome(n, *protocol, set_aside=aside)
+    spot = blind_spot_of_outcome(n, clique_test(*protocol), set_aside=aside)
     assert 0 < spot <= 1
-    assert blind_spot_of_outcome(n, *protocol, set_aside=aside + 1) >= spot
+    assert blind_spot_of_outcome(n, clique_test(*protocol), set_aside=aside + 1) >= spot
     looks, _ = protocol
     if n + aside > looks[-2] if len(looks) > 1 else True:  # past the last but one look, so is one more
-        assert blind_spot_of_outcome(n + 1, *protocol, set_aside=aside) <= spot
+        assert blind_spot_of_outcome(n + 1, clique_test(*protocol), set_aside=aside) <= spot

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest
 
-from memex_audit.rates.blind_spot import blind_spot, blind_spot_of_outcome, flag_power
+from memex_audit.extraction.protocol import (
+    blind_spot,
+    blind_spot_of_outcome,
+    clique_test,
+    flag_power,
+)
 from memex_audit.rates.bounds import binomial_lower, binomial_upper, groups_needed
 
 
@@ -64,11 +69,11 @@ def test_bounds_agree_with_the_exact_intervals_of_scipy(x, n, confidence):
 )
 def test_what_ten_of_500_can_see(share, power):
     digits = 0.0005 if share == 0.04 else 0.005  # FACTS section 2 gives whole percents but for the last
-    assert float(flag_power(share, (500,), 10)) == pytest.approx(power, abs=digits)
+    assert float(flag_power(share, clique_test((500,), 10))) == pytest.approx(power, abs=digits)
 
 
 def test_the_blind_spot_of_ten_of_500_is_three_percent():
-    assert blind_spot((500,), 10) == pytest.approx(0.031, abs=0.0005)  # FACTS section 2
+    assert blind_spot(clique_test((500,), 10)) == pytest.approx(0.031, abs=0.0005)  # FACTS section 2
 
 
 @pytest.mark.parametrize(
@@ -76,16 +81,20 @@ def test_the_blind_spot_of_ten_of_500_is_three_percent():
 )
 def test_the_share_that_no_edge_among_n_generations_excludes(n, share):
     # FACTS section 2, two digits: no edge means at most one replica
-    assert blind_spot_of_outcome(n, (n, 500), 10) == pytest.approx(share, abs=0.005 if n < 64 else 0.0005)
+    assert blind_spot_of_outcome(n, clique_test((n, 501), 10)) == pytest.approx(
+        share, abs=0.005 if n < 64 else 0.0005
+    )
 
 
 def test_about_157_generations_with_no_edge_bring_the_blind_spot_to_three_percent():
-    assert blind_spot_of_outcome(156, (156, 500), 10) > 0.03  # FACTS section 2
-    assert blind_spot_of_outcome(157, (157, 500), 10) <= 0.03
+    assert blind_spot_of_outcome(156, clique_test((156, 500), 10)) > 0.03  # FACTS section 2
+    assert blind_spot_of_outcome(157, clique_test((157, 500), 10)) <= 0.03
 
 
 def test_the_share_that_nine_of_500_exclude():
-    assert blind_spot_of_outcome(500, (500,), 10) == pytest.approx(0.031, abs=0.0005)  # FACTS section 2
+    assert blind_spot_of_outcome(500, clique_test((500,), 10)) == pytest.approx(
+        0.031, abs=0.0005
+    )  # FACTS section 2
 
 
 def brute_force_power(p, looks, clique_size):
@@ -103,7 +112,7 @@ def brute_force_power(p, looks, clique_size):
 def test_power_agrees_with_every_sequence_of_ten_generations(looks, clique_size):
     for p in (0.1, 0.5, 0.8):
         expected = brute_force_power(p, looks, clique_size)
-        assert float(flag_power(p, looks, clique_size)) == pytest.approx(expected, abs=1e-12)
+        assert float(flag_power(p, clique_test(looks, clique_size))) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -118,5 +127,5 @@ def test_power_agrees_with_simulated_prompts(looks, clique_size, p):
     for look in looks[:-1]:
         flagged &= so_far[:, look - 1] >= 2
     assert flagged.mean() == pytest.approx(
-        float(flag_power(p, looks, clique_size)), abs=5 * 0.5 / n_prompts**0.5
+        float(flag_power(p, clique_test(looks, clique_size))), abs=5 * 0.5 / n_prompts**0.5
     )

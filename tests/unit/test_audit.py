@@ -8,8 +8,8 @@ import pytest
 from memex_audit.audit import Audit
 from memex_audit.extraction.block_sums import block_sums
 from memex_audit.extraction.matching import Matcher
+from memex_audit.extraction.protocol import blind_spot, blind_spot_of_outcome, clique_test
 from memex_audit.generation.store import UnitStore
-from memex_audit.rates.blind_spot import blind_spot, blind_spot_of_outcome
 from memex_audit.records import AuditPrompt, Frame, Generation, MatchKind, PromptSet, Protocol, Verdict
 
 SIDE = 16
@@ -143,7 +143,7 @@ def bench(tmp_path_factory):
 
 
 VERDICTS = {
-    "replicates": (Verdict.EXTRACTED, 16, 0, 16, False),
+    "replicates": (Verdict.EXTRACTED, 4, 0, 4, False),
     "replicates another": (Verdict.EXTRACTED, 16, 0, 16, False),
     "invents a clique": (Verdict.FLAGGED, 16, 0, 0, False),
     "is independent": (Verdict.NOT_FLAGGED, 4, 0, 0, False),
@@ -165,7 +165,7 @@ def test_a_prompt_gets_the_verdict_of_its_behaviour(bench, caption):
     assert finding.network_evaluations == (generations + set_aside) * EVALUATIONS
     assert (finding.replicas, finding.near_miss) == (replicas, near_miss)
     assert len(finding.replica_seeds) == replicas
-    assert finding.blind_spot == blind_spot_of_outcome(generations, (4, 16), 4, set_aside)
+    assert finding.blind_spot == blind_spot_of_outcome(generations, clique_test((4, 16), 4), set_aside)
 
 
 def test_own_replicas_match_their_caption_and_k_counts_the_copies(bench):
@@ -176,9 +176,9 @@ def test_own_replicas_match_their_caption_and_k_counts_the_copies(bench):
         3,
     )
     assert finding.match.distance == pytest.approx(4 / 255, rel=0.2)
-    seeds = tuple(bench.store.request("replicates", i).seed for i in range(16))
+    seeds = tuple(bench.store.request("replicates", i).seed for i in range(4))
     assert finding.clique_seeds == finding.replica_seeds == seeds
-    assert finding.clique_size == 16
+    assert finding.clique_size == 4
 
 
 def test_the_nearest_l2_is_of_a_caption_image_or_of_the_one_that_a_clique_gave_back(bench):
@@ -220,7 +220,7 @@ def test_a_near_miss_names_its_seed_and_its_image(bench):
 
 def test_two_replicas_of_the_own_image_are_extracted_without_a_clique(bench):
     finding = bench.finding("replicates a pair")
-    assert (finding.clique_size, finding.match.kind) == (0, MatchKind.MATCHING)
+    assert (finding.clique_size, finding.match.kind) == (2, MatchKind.MATCHING)
     assert finding.replica_seeds == tuple(bench.store.request("replicates a pair", i).seed for i in (3, 9))
 
 
@@ -240,8 +240,8 @@ def test_the_rate_counts_the_extracted_and_the_undecided(bench):
     rate = bench.audit.rate(limit=0.5, confidence=0.95)
     assert (rate.extracted, rate.flagged, rate.undecided, rate.near_misses) == (3, 1, 2, 1)
     assert (rate.prompts, rate.groups, rate.extracted_groups, rate.undecided_groups) == (10, 10, 3, 2)
-    assert rate.blind_spot == blind_spot((4, 16), 4)
-    assert (rate.generations, rate.replicas) == (6 * 16 + 4 + 0 + 2 + 1, 16 + 16 + 1 + 2)
+    assert rate.blind_spot == blind_spot(clique_test((4, 16), 4))
+    assert (rate.generations, rate.replicas) == (5 * 16 + 2 * 4 + 0 + 2 + 1, 4 + 16 + 1 + 2)
 
 
 @pytest.mark.parametrize(("matcher", "extracted"), [(True, 0), (False, 1)])
@@ -301,7 +301,7 @@ def test_progress_hears_what_a_batch_may_draw_and_what_it_drew(tmp_path):
         yield heard.append
 
     Bench(tmp_path, ["is independent", "invents a clique"], progress=progress).audit.findings()
-    assert announced == [8, 16]
+    assert announced == [8, 12]
     assert sum(heard) == 8 + 12
 
 

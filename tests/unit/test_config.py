@@ -101,7 +101,7 @@ def test_a_file_of_prompts_must_be_there(tmp_path):
 
 
 def test_the_presets_are_those_of_the_design():
-    assert (PRESETS["default"].looks, PRESETS["default"].clique_size) == ((4, 16), 4)
+    assert (PRESETS["default"].looks, PRESETS["default"].clique_size) == ((4, 8, 16, 32), None)
     study = PRESETS["carlini-2023"]
     assert (study.looks, study.clique_size, study.match_delta) == ((500,), 10, 0.15)
 

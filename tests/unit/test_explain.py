@@ -19,7 +19,7 @@ from memex_audit.explain import (
     with_repeat,
 )
 from memex_audit.explain_rate import explain_rate, rate_sentence
-from memex_audit.rates.blind_spot import blind_spot
+from memex_audit.extraction.protocol import blind_spot, clique_test
 from memex_audit.rates.bounds import binomial_lower, binomial_upper
 from memex_audit.records import (
     ControlResult,
@@ -48,7 +48,7 @@ def make_rate(extracted=0, groups=320, undecided=0, **changes):
         "generations": 4 * groups, "replicas": 0, "lower": binomial_lower(extracted, groups, 0.95),
         "upper": binomial_upper(extracted + undecided, groups, 0.95), "confidence": 0.95, "limit": 0.01,
         "frame": "duplicated groups", "frame_size": 5000, "method": "binomial (Clopper-Pearson), one-sided",
-        "blind_spot": blind_spot((4, 16), 4),
+        "blind_spot": blind_spot(clique_test((4, 16), 4)),
     }  # fmt: skip
     return Rate(**(values | changes))
 

@@ -42,7 +42,7 @@ def test_trying_loads_the_model_and_times_it(examined):
     assert found["try"].state is State.OK
     assert "; calibrated at these sampler settings" in found["try"].said
     assert "s each on cpu" in found["to draw"].said
-    assert found["to draw"].said.startswith("20 to 80 pictures")
+    assert found["to draw"].said.startswith("20 to 160 pictures")
 
 
 def test_a_missing_model_leaves_out_what_rests_on_it(examined, images):

@@ -16,10 +16,11 @@ from memex_audit.extraction.calibration import (
     choose_edge_delta,
     choose_match_delta,
     flagging_delta,
+    least_delta_beyond,
     negatives_needed,
-    smallest_pair_distance,
 )
 from memex_audit.extraction.distances import tile_l2_between
+from memex_audit.extraction.protocol import SequentialTest, clique_test
 
 
 def pictures(seed, n=8):
@@ -29,22 +30,46 @@ def pictures(seed, n=8):
     return np.clip(parts, 0, 255).astype(np.uint8)
 
 
-def brute_force(images, n_first_look, clique_size):
-    """Try every subset: the least delta with an edge in the first look and a clique in all."""
+TESTS = [
+    clique_test((8,), 4),
+    clique_test((2, 8), 3),
+    clique_test((4, 8), 4),
+    clique_test((4, 8), 8),
+    SequentialTest(looks=(3, 5, 8), flag_at=(3, 4, 5), clean_at=(1, 2, 4)),
+    SequentialTest(looks=(4, 6, 8), flag_at=(4, 5, 5), clean_at=(0, 1, 4)),
+]
+
+
+def flags(images, test, delta):
+    """Follow the test itself, with every subset tried for the largest clique."""
     n = len(images)
     pairs = {pair: tile_l2_between(images[pair[0]], images[pair[1]]) for pair in combinations(range(n), 2)}
-    clique = min(max(pairs[p] for p in combinations(c, 2)) for c in combinations(range(n), clique_size))
-    edge = min(pairs[p] for p in combinations(range(n_first_look), 2))
-    return max(clique, edge)
+
+    def largest(n_seen):
+        for size in range(n_seen, 1, -1):
+            for rows in combinations(range(n_seen), size):
+                if all(pairs[pair] <= delta for pair in combinations(rows, 2)):
+                    return size
+        return min(n_seen, 1)
+
+    for look, flag_at, clean_at in zip(test.looks, test.flag_at, test.clean_at, strict=True):
+        clique = largest(look)
+        if clique >= flag_at:
+            return True
+        if clique <= clean_at:
+            return False
+    return False
 
 
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("clique_size", [2, 3, 4, 8])
-@pytest.mark.parametrize("n_first_look", [2, 4, 8])
-def test_the_flagging_delta_is_that_of_the_best_subset(seed, clique_size, n_first_look):
+@pytest.mark.parametrize("test", TESTS)
+@pytest.mark.parametrize("seed", range(4))
+def test_the_flagging_delta_is_where_the_test_begins_to_flag(seed, test):
     images = pictures(seed)
-    expected = brute_force(images, n_first_look, clique_size)
-    assert flagging_delta(images, n_first_look, clique_size) == pytest.approx(expected, abs=1e-12)
+    delta = flagging_delta(images, test)
+    assert flags(images, test, delta)
+    assert not flags(images, test, delta - 1e-9)
+    for look in range(len(test.looks)):
+        assert least_delta_beyond(images[: test.looks[look]], test, look) <= delta
 
 
 def test_a_clique_beyond_a_clean_first_look_flags_only_once_the_first_look_has_an_edge():
@@ -52,20 +77,20 @@ def test_a_clique_beyond_a_clean_first_look_flags_only_once_the_first_look_has_a
     images[4:] = images[4]  # a perfect clique that the first four pictures do not hint at
     expected = min(tile_l2_between(images[a], images[b]) for a, b in combinations(range(4), 2))
     assert expected > 0
-    assert flagging_delta(images, 4, 4) == expected
-    assert flagging_delta(images, 8, 4) == 0
+    assert flagging_delta(images, clique_test((4, 8), 4)) == expected
+    assert flagging_delta(images, clique_test((8,), 4)) == 0
 
 
-@pytest.mark.parametrize(("n", "first"), [(0, 0), (3, 2), (8, 1), (8, 0)])
-def test_too_few_pictures_are_never_flagged(n, first):
-    assert flagging_delta(pictures(0)[:n], first, 4) == math.inf
+@pytest.mark.parametrize(("n", "looks"), [(0, (2, 8)), (3, (2, 8)), (1, (4, 8)), (3, (8,))])
+def test_too_few_pictures_are_never_flagged(n, looks):
+    assert flagging_delta(pictures(0)[:n], clique_test(looks, 4)) == math.inf
 
 
-def test_the_smallest_pair_distance_is_that_of_the_closest_pair():
-    images = pictures(1)
+def test_before_the_last_look_the_least_edge_bounds_the_flagging_delta():
+    images = pictures(1)[:4]
     expected = min(tile_l2_between(a, b) for a, b in combinations(images, 2))
-    assert smallest_pair_distance(images) == pytest.approx(expected, abs=1e-12)
-    assert smallest_pair_distance(images[:1]) == math.inf
+    assert least_delta_beyond(images, clique_test((4, 16), 4), 0) == pytest.approx(expected, abs=1e-12)
+    assert least_delta_beyond(images[:1], clique_test((4, 16), 4), 0) == math.inf
 
 
 deltas = st.one_of(

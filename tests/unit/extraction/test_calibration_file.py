@@ -39,7 +39,7 @@ def test_a_calibration_is_read_as_it_was_written(tmp_path):
 @pytest.mark.parametrize("twin", ["duplicated", "deduplicated"])
 def test_the_specimens_calibrations_say_how_they_were_made(twin):
     shipped = read_calibration(specimen.twin_folder(specimen.PREFIX + twin) / "memex-calibration.json")
-    assert (shipped.protocol, shipped.looks) == ("default", (4, 16))
+    assert (shipped.protocol, shipped.looks) == ("default", (4, 8, 16, 32))
     assert shipped.embedder
 
 

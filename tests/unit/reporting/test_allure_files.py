@@ -66,7 +66,7 @@ def test_the_environment_begins_with_the_verdict_and_the_rate_and_says_what_they
         ("thresholds", "calibrated"),
         (
             "protocol",
-            "default: 4, then 16 generations; clique of 4 within tile-l2 0.12; match within l2 0.15",
+            "default: 4, then 16 generations; clique of 4 of 16 within tile-l2 0.12; match within l2 0.15",
         ),
     ]
     assert entries["settings.steps"] == "20"

@@ -84,7 +84,7 @@ def test_the_page_says_what_a_reader_who_was_not_there_needs(result):
             "- **Unit of the rate**: prompt group\n",
         "- **Audited**: 330 prompts, 320 prompt groups, 1,400 generations",
         "- **Limit**: 1 %. A pass needs an upper bound within it (95 % confidence, one-sided exact ",
-        "- **Protocol**: default: 4 generations a prompt, 16 where two agree",
+        "- **Protocol**: default: 4 generations a prompt, then up to 16 where some agree",
         "calibrated: 0 of 300 negative prompts flagged",
         "`steps 20, size (64, 64), guidance 7.5`; root seed 0",
         "`memex-audit 0.1.0, torch 2.14.1` on `cpu`",

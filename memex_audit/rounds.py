@@ -1,0 +1,42 @@
+"""In which order prompts are drawn for: everyone's first look before anyone's second.
+
+So an audit that is interrupted, or runs out of its budget, has seen as much of each prompt as of any other.
+"""
+
+from collections.abc import Callable, Sequence
+
+
+class Rounds:
+    """Prompts of one process, each waiting for one of its looks; what is decided waits no more.
+
+    Args:
+        prompt_ids: in the order of their first looks.
+        n_looks: of the protocol.
+        at_once: how many prompts are drawn for together at a look of that number.
+    """
+
+    def __init__(self, prompt_ids: Sequence[str], n_looks: int, at_once: Callable[[int], int]) -> None:
+        self._waiting: list[dict[str, None]] = [dict.fromkeys(prompt_ids)] + [{} for _ in range(n_looks - 1)]
+        self._at_once = at_once
+
+    def next_batch(self, wanted: str) -> tuple[int, tuple[str, ...]]:
+        """Return the number of a look and the prompts to draw it for, on the way to deciding the one wanted.
+
+        The prompt's own batch where all others have come as far, else the first of those that have not.
+        """
+        number = next(i for i, waiting in enumerate(self._waiting) if waiting)
+        waiting = list(self._waiting[number])
+        size = self._at_once(number)
+        place = waiting.index(wanted) if wanted in self._waiting[number] else 0
+        first = place - place % size
+        return number, tuple(waiting[first : first + size])
+
+    def settle(self, number: int, prompt_id: str, *, goes_on: bool) -> None:
+        """Take a prompt off the look that it waited for, and let it wait for the next if it goes on."""
+        del self._waiting[number][prompt_id]
+        if goes_on:
+            self._waiting[number + 1][prompt_id] = None
+
+    def waiting(self) -> list[tuple[int, str]]:
+        """Return every prompt that is not decided, with the number of the look that it waits for."""
+        return [(number, name) for number, waiting in enumerate(self._waiting) for name in waiting]
