@@ -16,11 +16,21 @@ from memex_audit.explain import (
     percent_beside,
     with_repeat,
 )
+from memex_audit.explain_canaries import explain_no_canaries, explain_undetected
 from memex_audit.explain_comparison import explain_comparison
 from memex_audit.explain_rate import explain_rate
 from memex_audit.rates.comparison import Change
 from memex_audit.rates.verdicts import rate_verdict
-from memex_audit.records import ControlResult, Finding, PromptSet, Protocol, Rate, RunVerdict, Verdict
+from memex_audit.records import (
+    CanaryResult,
+    ControlResult,
+    Finding,
+    PromptSet,
+    Protocol,
+    Rate,
+    RunVerdict,
+    Verdict,
+)
 
 
 class Breach(AssertionError):  # noqa: N818 - a breach, no error of the program
@@ -152,6 +162,21 @@ def assert_positive_control(control: ControlResult, min_share: float = 0.9) -> N
             "How sure: a pass of this audit shows nothing while its positive control fails.\n"
             "Next: check the thresholds (--memex-edge-delta, --memex-match-delta, --memex-clique-size)."
         )
+
+
+def assert_canaries_detected(result: CanaryResult, *, min_repetitions: int, min_share: float = 0.75) -> None:
+    """Assert that `min_share` of the canaries planted at least `min_repetitions` times were detected.
+
+    Raises:
+        ControlFailed: fewer were.
+        AuditInconclusive: none was planted so often.
+    """
+    __tracebackhide__ = True
+    asked = [canary for canary in result.canaries if canary.repetitions >= max(1, min_repetitions)]
+    if not asked:
+        raise AuditInconclusive(explain_no_canaries(result, min_repetitions))
+    if sum(canary.detected for canary in asked) < min_share * len(asked):
+        raise ControlFailed(explain_undetected(result, min_repetitions=min_repetitions, min_share=min_share))
 
 
 def assert_negative_control(control: ControlResult, max_share: float) -> None:

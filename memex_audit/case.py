@@ -19,6 +19,7 @@ from memex_audit.failures import show_breach
 from memex_audit.rates.comparison import Change
 from memex_audit.records import (
     AuditPrompt,
+    CanaryResult,
     ControlResult,
     Finding,
     PromptSet,
@@ -169,6 +170,15 @@ class Memex:
         control = negative_control(self._session.bench)
         self._note_control(control)
         return control
+
+    def canaries(self) -> CanaryResult:
+        """Audit the canaries that were planted in the model's training set (--memex-canaries)."""
+        from memex_audit.canaries.auditing import canary_control
+
+        result = self._session.canaries(self._settings.confidence)
+        self._note("canaries", result)
+        self._note_control(canary_control(result, self._settings.model))
+        return result
 
     @property
     def _in_allure(self) -> bool:

@@ -16,7 +16,7 @@ from memex_audit.session import SESSION, AuditSession
 if TYPE_CHECKING:
     from memex_audit.case import Memex
     from memex_audit.protocols import Embedder, Generator, Index
-    from memex_audit.records import AuditPrompt
+    from memex_audit.records import AuditPrompt, CanaryResult
 
 # What says which CI job this is; nothing below this module reads the environment.
 CI_VARIABLES = (
@@ -83,6 +83,12 @@ def memex(request: pytest.FixtureRequest) -> "Memex":
     from memex_audit.case import Memex
 
     return Memex(request.config.stash[SESSION], request)
+
+
+@pytest.fixture
+def planted_canaries(memex: "Memex") -> "CanaryResult":
+    """What the audit finds of the canaries of --memex-canaries; without that no case that asks is made."""
+    return memex.canaries()
 
 
 @pytest.fixture(scope="session")

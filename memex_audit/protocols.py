@@ -100,6 +100,14 @@ class Index(Protocol):
         ...
 
 
+class Pictures(Protocol):
+    """What generations are compared with: pictures that are looked up by id."""
+
+    def load(self, example_ids: Sequence[str]) -> "list[NDArray[np.uint8]]":
+        """Return the pixels of these examples, in order."""
+        ...
+
+
 @runtime_checkable
 class TrainingSet(Protocol):
     """A captioned set of images, streamed and looked up by id."""

@@ -6,6 +6,7 @@ from memex_audit.rates.verdicts import run_verdict
 from memex_audit.records import (
     AuditResult,
     Calibration,
+    CanaryResult,
     ControlResult,
     Finding,
     Protocol,
@@ -26,7 +27,8 @@ class RunRecord:
         self.result: AuditResult | None = None
         self._endings: dict[str, str] = {}
         self._findings: dict[str, Finding] = {}
-        self._controls: dict[str, ControlResult] = {}
+        self._controls: dict[tuple[str, str], ControlResult] = {}
+        self._canaries: CanaryResult | None = None
         self._rate: Rate | None = None
         self._context: dict[str, Any] = {}
         self._notes: dict[str, None] = {}
@@ -49,7 +51,9 @@ class RunRecord:
                 self._rate = record_from_dict(Rate, record)
             case "control":
                 control = record_from_dict(ControlResult, record)
-                self._controls[control.kind] = control
+                self._controls[control.kind, control.subject] = control
+            case "canaries":
+                self._canaries = record_from_dict(CanaryResult, record)
             case "evidence_left_out":
                 self._evidence_left_out.add(record["prompt_id"])
             case "context":
@@ -82,6 +86,7 @@ class RunRecord:
             controls=tuple(self._controls.values()),
             provenance=record_from_dict(Provenance, provenance) if provenance else None,
             notes=(*self._notes, *self._said_of_evidence()),
+            canaries=self._canaries,
         )
         return self.result
 

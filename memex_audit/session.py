@@ -1,5 +1,6 @@
 """One pytest session of an audit: collects cases, takes in what they record, makes the run's result."""
 
+import inspect
 import shutil
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from memex_audit.config import PRESETS, Settings, check_marker
-from memex_audit.errors import GeneratorError, MemexAuditError, StoreUnwritable
+from memex_audit.errors import ConfigurationError, GeneratorError, MemexAuditError, StoreUnwritable
 from memex_audit.work_units import ALONE, LARGEST_UNIT, Worker, plan_work_units
 
 if TYPE_CHECKING:
     from memex_audit.audit import Audit
     from memex_audit.failures import FailureFolding
-    from memex_audit.records import AuditPrompt, PromptSet
+    from memex_audit.records import AuditPrompt, CanaryResult, PromptSet
     from memex_audit.reporting.allure_report import EvidenceBudget
     from memex_audit.run_outputs import RunOutputs
     from memex_audit.run_record import RunRecord
@@ -134,6 +135,21 @@ class AuditSession:
     def _prompts_by_id(self) -> "dict[str, AuditPrompt]":
         return {prompt.prompt_id: prompt for prompt in self.prompts.prompts}
 
+    def canaries(self, confidence: float) -> "CanaryResult":
+        """Return what the audit finds of the canaries that are given.
+
+        Raises:
+            ConfigurationError: none are.
+        """
+        from memex_audit.canaries.auditing import audit_canaries
+
+        manifest = self.bench.canary_manifest
+        if manifest is None:
+            raise ConfigurationError(
+                "memex.canaries() must have a manifest, got none; give one with --memex-canaries FILE."
+            )
+        return audit_canaries(self.bench, manifest, confidence=confidence)
+
     # -- collection
 
     @pytest.hookimpl
@@ -154,6 +170,13 @@ class AuditSession:
             for prompt in prompts
         ]
         metafunc.parametrize("duplicated_prompt", ids, ids=shown, indirect=True)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pycollect_makeitem(self, obj: object) -> list[pytest.Item] | None:
+        """Make no case of canaries where none are given: nothing is skipped, and nothing left out."""
+        if self.settings.canaries or not inspect.isfunction(obj):
+            return None
+        return [] if "planted_canaries" in inspect.signature(obj).parameters else None
 
     @pytest.hookimpl
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:

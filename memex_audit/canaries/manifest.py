@@ -4,11 +4,13 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from memex_audit.errors import CanaryError
+from memex_audit.records import PromptSet
+from memex_audit.training_set.prompts import prompt_id_of
 
 VERSION = 1
 MANIFEST = "canaries.json"
@@ -51,6 +53,27 @@ class Manifest:
     def references(self) -> tuple[Canary, ...]:
         """The canaries that no model has seen."""
         return tuple(canary for canary in self.canaries if not canary.repetitions)
+
+    def leave_out(self, prompts: PromptSet) -> tuple[PromptSet, int]:
+        """Return prompts without the captions of canaries, and how many those were.
+
+        The frame loses their groups: they stand in the training set because the owner put them there.
+
+        Raises:
+            CanaryError: nothing is left.
+        """
+        own = {prompt_id_of(canary.caption) for canary in self.canaries}
+        kept = tuple(prompt for prompt in prompts.prompts if prompt.prompt_id not in own)
+        if prompts.prompts and not kept:
+            raise CanaryError(
+                "the audit set must hold captions beside those of the canaries, got canaries alone; give the "
+                "training set that they were planted into (--memex-training-set), or prompts of it."
+            )
+        left = {prompt.group_id for prompt in kept}
+        groups = {prompt.group_id for prompt in prompts.prompts} - left
+        size = prompts.frame.size
+        frame = replace(prompts.frame, size=None if size is None else size - len(groups))
+        return replace(prompts, prompts=kept, frame=frame), len(prompts.prompts) - len(kept)
 
     def read_picture(self, canary: Canary) -> bytes:
         """Return the file of a canary's picture.

@@ -56,6 +56,7 @@ def result_to_json(result: AuditResult, *, redact: bool = False) -> dict[str, An
         "findings": [_finding_to_json(finding, redact=redact) for finding in result.findings],
         "set_aside": _set_aside_to_json(result, redact=redact),
         "controls": [record_to_dict(control) for control in result.controls],
+        "canaries": _or_null(result.canaries),
         "notes": list(result.notes),
         "provenance": finite(_or_null(result.provenance)),
     }

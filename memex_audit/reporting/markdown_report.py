@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from memex_audit.explain import counted, explain_controls, percent
+from memex_audit.explain_canaries import HEADINGS, canary_rows, explain_canaries
 from memex_audit.explain_rate import how_bounded, rate_sentence, units
 from memex_audit.explain_run import (
     as_sentence,
@@ -13,7 +14,7 @@ from memex_audit.explain_run import (
     next_step,
     not_proven,
 )
-from memex_audit.records import AuditResult, Provenance, Rate
+from memex_audit.records import AuditResult, CanaryResult, Provenance, Rate
 from memex_audit.reporting.listing import finding_items, set_aside_sentence
 from memex_audit.reporting.markdown import code, prose
 
@@ -35,6 +36,8 @@ def report_page(result: AuditResult, *, json_name: str, json_sha256: str, redact
     lines += _section("What was audited", _audited(result))
     lines += _section("How it was decided", _decided(result))
     lines += _section("Controls", _controls(result))
+    if result.canaries:
+        lines += _section("Canaries", _canaries(result.canaries))
     items = list(finding_items(result.findings, most=MOST_LISTED, redact=redact))
     lines += _section("Findings", items or ["- No prompt was extracted, flagged, undecided or a near miss."])
     lines += _section("What was set aside", [f"- {prose(set_aside_sentence(result) or 'Nothing.')}"])
@@ -118,6 +121,18 @@ def _decided(result: AuditResult) -> list[str]:
 def _controls(result: AuditResult) -> list[str]:
     lines = [f"- {prose(line)}" for line in explain_controls(result.controls).splitlines()]
     return [*lines, f"- {prose(as_sentence(explain_power(result)))}"]
+
+
+def _canaries(canaries: CanaryResult) -> list[str]:
+    table = [HEADINGS, ("---",) * len(HEADINGS), *canary_rows(canaries)]
+    rows = ["| " + " | ".join(row) + " |" for row in table]
+    return [
+        f"{prose(explain_canaries(canaries))}.",
+        "",
+        *rows,
+        "",
+        f"Seal of their manifest, printed when they were made: {code(canaries.seal)}",
+    ]
 
 
 def _not_proven(result: AuditResult) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from memex_audit.explain import counted, explain_controls, percent, prompt_name, quoted
+from memex_audit.explain_canaries import HEADINGS, canary_rows, explain_canaries
 from memex_audit.explain_rate import rate_sentence
 from memex_audit.explain_run import (
     explain_calibration,
@@ -13,7 +14,7 @@ from memex_audit.explain_run import (
     not_proven,
     protocol_figures,
 )
-from memex_audit.records import AuditResult, Finding, RunVerdict
+from memex_audit.records import AuditResult, CanaryResult, Finding, RunVerdict
 from memex_audit.reporting.listing import count_of, listed_findings, set_aside_sentence
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ MOST_LISTED = 10
 WIDEST = 100  # Longer lines are hard to read, however wide the terminal is.
 LABEL = 13
 COLUMNS = 36  # of the table of findings, without the prompt
+CANARY_COLUMNS = (9, 8, 14, 10, 15)
 
 _COLOURS: dict[RunVerdict, str] = {
     RunVerdict.PASS: "green",
@@ -123,6 +125,8 @@ def _rows(
         if aside := set_aside_sentence(result):
             yield "set aside", [aside]
         yield "controls", explain_controls(result.controls).splitlines()
+        if result.canaries:
+            yield "canaries", [explain_canaries(result.canaries), *_canary_table(result.canaries)]
         yield "thresholds", [explain_calibration(result.calibration, len(result.findings))]
         yield "protocol", [protocol_figures(result.protocol)]
         if result.notes:
@@ -131,6 +135,11 @@ def _rows(
             yield "not shown", [not_proven(result)]
     if step := next_step(result):
         yield "next", [step]
+
+
+def _canary_table(canaries: CanaryResult) -> Iterator[str]:
+    for row in (HEADINGS, *canary_rows(canaries)):
+        yield " " + "  ".join(cell.rjust(width) for cell, width in zip(row, CANARY_COLUMNS, strict=True))
 
 
 def _table(findings: Sequence[Finding], width: int, most: int | None, *, redact: bool) -> Iterator[str]:
