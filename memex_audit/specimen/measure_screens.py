@@ -132,7 +132,9 @@ def copies_table(
     """Return the Markdown table of what each calibrated threshold flags, by copies, in both twins."""
     counts = sorted(set(probes.values()))
     lines = [
-        "| twin | screen | " + " | ".join(f"{count} copies" for count in counts) + " | negatives |",
+        "| twin | screen | "
+        + " | ".join("1 copy" if count == 1 else f"{count} copies" for count in counts)
+        + " | negatives |",
         "|---|---|" + "---|" * (len(counts) + 1),
     ]
     for twin in TWINS:

@@ -8,7 +8,7 @@ from memex_audit.rates.bounds import binomial_lower, binomial_upper
 from memex_audit.rates.roc import roc_curve
 from memex_audit.reporting.svg import Drawing
 
-PANEL, GAP, LEFT, TOP = 200, 36, 58, 96
+PANEL, GAP, LEFT, TOP = 190, 54, 58, 96
 LEAST_RATE = 0.001
 RATES = (0.001, 0.01, 0.1, 1.0)
 # False positive rates at which the curve gets its interval.
@@ -59,7 +59,7 @@ def _in_words(scores: Scores) -> str:
 
 def _axes(drawing: Drawing, left: float, *, first: bool) -> None:
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        at = TOP + (1 - share) * PANEL
+        at = _up(share)
         drawing.line(left, at, left + PANEL, at, css="axis" if share == 0 else "grid")
         if first:
             drawing.text(left - 8, at + 4, percent(share), size=11, anchor="end", css="soft")
@@ -73,20 +73,27 @@ def _axes(drawing: Drawing, left: float, *, first: bool) -> None:
 def _curve(
     drawing: Drawing, left: float, curve: Sequence[tuple[int, int]], n_positives: int, n_negatives: int
 ) -> None:
-    here = (left, TOP + PANEL * (1 - found_at(curve, 0) / n_positives))
-    for flagged, found in curve:
-        across, up = _across(left, flagged / n_negatives), TOP + PANEL * (1 - found / n_positives)
-        # Steps: what one more negative costs, then what it finds.
-        drawing.line(here[0], here[1], across, here[1], css="interval")
-        drawing.line(across, here[1], across, min(up, here[1]), css="interval")
-        here = (across, min(up, here[1]))
+    across, level = left, _up(found_at(curve, 0) / n_positives)
+    corners = [step for before, step in zip([(0, 0), *curve], curve, strict=False) if step[1] > before[1]]
+    # What one more negative costs, then what it finds.
+    for flagged, found in [*corners, curve[-1]]:
+        onward, up = _across(left, flagged / n_negatives), _up(found / n_positives)
+        if onward > across:
+            drawing.line(across, level, onward, level, css="interval")
+        if up < level:
+            drawing.line(onward, level, onward, up, css="interval")
+        across, level = onward, min(up, level)
     for rate in MARKED:
         found = found_at(curve, int(rate * n_negatives))
         across = _across(left, rate)
-        low = TOP + PANEL * (1 - binomial_lower(found, n_positives, ONE_SIDE))
-        high = TOP + PANEL * (1 - binomial_upper(found, n_positives, ONE_SIDE))
+        low = _up(binomial_lower(found, n_positives, ONE_SIDE))
+        high = _up(binomial_upper(found, n_positives, ONE_SIDE))
         drawing.line(across, low, across, high, css="threshold")
-        drawing.circle(across, TOP + PANEL * (1 - found / n_positives), 4, css="mark")
+        drawing.circle(across, _up(found / n_positives), 4, css="mark")
+
+
+def _up(share: float) -> float:
+    return TOP + (1 - share) * PANEL
 
 
 def _across(left: float, rate: float) -> float:
