@@ -101,6 +101,7 @@ def judge(
         nearest=_least_distance(look.own, found),
         images_extracted=len(images),
         images=images[:MOST_NAMED] if counts_images else (),
+        slice=prompt.slice,
     )
     return Judgement(finding=finding, seeds_near={example.example_id: len(example.rows) for example in near})
 

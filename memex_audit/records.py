@@ -75,7 +75,7 @@ class AuditPrompt:
     `prompt_id` is the first 12 hex digits of SHA-256 of the text (NFC, UTF-8); `group_id` names the
     duplicate group, the unit of every rate; `duplication_count` is the largest number of near-copies
     that an image of this caption has in the training set, itself included; `example_ids` are the
-    training images that stand under this caption.
+    training images that stand under this caption; `slice` is a part of the audit that the user named.
     """
 
     prompt_id: str
@@ -84,6 +84,7 @@ class AuditPrompt:
     group_id: str
     duplication_count: int
     example_ids: tuple[str, ...] = field(default=(), repr=False)
+    slice: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,7 +248,8 @@ class Finding:
     0.95; `near_miss`: a single generation lies within match delta of an own training image; `nearest`:
     smallest l2 of any generation to a training image of the caption, or to the clique's match, None where
     there was nothing to compare with; `images_extracted`: training images that two seeds or more lie near;
-    `images`: those, most seeds first, where the rate counts them one by one (the first 1,000).
+    `images`: those, most seeds first, where the rate counts them one by one (the first 1,000); `slice`: the
+    prompt's.
     """
 
     prompt_id: str
@@ -268,6 +270,7 @@ class Finding:
     nearest: float | None = None
     images_extracted: int = 0
     images: tuple[ImageExtracted, ...] = field(default=(), repr=False)
+    slice: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

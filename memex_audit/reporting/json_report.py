@@ -11,6 +11,7 @@ from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from memex_audit.errors import ReportError
+from memex_audit.explain_slices import slices_of
 from memex_audit.records import AuditResult, Finding
 from memex_audit.reporting.redaction import kind_of_reason, redact_match, redact_set_aside
 from memex_audit.whole_file import write_whole
@@ -47,6 +48,7 @@ def result_to_json(result: AuditResult, *, redact: bool = False) -> dict[str, An
         redact: prompts become null; ids of training images, and names of what was set aside, become the
             first 12 hex digits of their SHA-256, since both are often made of captions.
     """
+    slices = [record_to_dict(entry) for entry in slices_of(result)]
     return {
         "schema": SCHEMA,
         "verdict": result.verdict.value,
@@ -59,6 +61,7 @@ def result_to_json(result: AuditResult, *, redact: bool = False) -> dict[str, An
         "canaries": _or_null(result.canaries),
         "notes": list(result.notes),
         "provenance": finite(_or_null(result.provenance)),
+        **({"slices": slices} if slices else {}),
     }
 
 
@@ -104,7 +107,8 @@ def read_result(path: Path) -> AuditResult:
 
 
 def _result_from_json(data: dict[str, Any]) -> AuditResult:
-    entries = {name: value for name, value in data.items() if name != "schema"}
+    # Slices are made of the findings again.
+    entries = {name: value for name, value in data.items() if name not in ("schema", "slices")}
     entries["findings"] = [
         {**entry, "prompt": entry["prompt"] or "", "clique_seeds": [], "replica_seeds": []}
         for entry in entries["findings"]
@@ -116,7 +120,7 @@ def _result_from_json(data: dict[str, Any]) -> AuditResult:
 _SHOWN = (
     "prompt_id", "prompt", "duplication_count", "group_id", "verdict", "near_miss", "generations",
     "set_aside", "network_evaluations", "clique_size", "replicas", "blind_spot", "nearest", "match",
-    "images_extracted", "images",
+    "images_extracted", "images", "slice",
 )  # fmt: skip
 
 

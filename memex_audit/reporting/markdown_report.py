@@ -1,6 +1,7 @@
 """Result -> one page of Markdown for a reader who was not there and has to rely on it."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from memex_audit.explain import counted, explain_controls, percent
 from memex_audit.explain_canaries import HEADINGS, canary_rows, explain_canaries
@@ -14,9 +15,19 @@ from memex_audit.explain_run import (
     next_step,
     not_proven,
 )
+from memex_audit.explain_slices import (
+    SLICE_HEADINGS,
+    confidence_of,
+    explain_slices,
+    slice_rows,
+    slices_of,
+)
 from memex_audit.records import AuditResult, CanaryResult, Provenance, Rate
 from memex_audit.reporting.listing import finding_items, set_aside_sentence
 from memex_audit.reporting.markdown import code, prose
+
+if TYPE_CHECKING:
+    from memex_audit.rates.slices import SliceRate
 
 MOST_LISTED = 20
 
@@ -40,6 +51,8 @@ def report_page(result: AuditResult, *, json_name: str, json_sha256: str, redact
         lines += _section("Canaries", _canaries(result.canaries))
     items = list(finding_items(result.findings, most=MOST_LISTED, redact=redact))
     lines += _section("Findings", items or ["- No prompt was extracted, flagged, undecided or a near miss."])
+    if slices := slices_of(result):
+        lines += _section("Slices", _slices(slices, confidence_of(result)))
     lines += _section("What was set aside", [f"- {prose(set_aside_sentence(result) or 'Nothing.')}"])
     lines += _section("What a pass does not prove", _not_proven(result))
     if step := next_step(result):
@@ -133,6 +146,13 @@ def _canaries(canaries: CanaryResult) -> list[str]:
         "",
         f"Seal of their manifest, printed when they were made: {code(canaries.seal)}",
     ]
+
+
+def _slices(slices: "tuple[SliceRate, ...]", confidence: float) -> list[str]:
+    table = [SLICE_HEADINGS, ("---",) * len(SLICE_HEADINGS), *slice_rows(slices)]
+    rows = ["| " + " | ".join((code(name).replace("|", r"\|") if n > 1 else name, *figures)) + " |"
+            for n, (name, *figures) in enumerate(table)]  # fmt: skip
+    return [f"{prose(explain_slices(slices, confidence))}.", "", *rows]
 
 
 def _not_proven(result: AuditResult) -> list[str]:

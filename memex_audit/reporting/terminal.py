@@ -14,6 +14,13 @@ from memex_audit.explain_run import (
     not_proven,
     protocol_figures,
 )
+from memex_audit.explain_slices import (
+    SLICE_HEADINGS,
+    confidence_of,
+    explain_slices,
+    slice_rows,
+    slices_of,
+)
 from memex_audit.records import AuditResult, CanaryResult, Finding, RunVerdict
 from memex_audit.reporting.listing import count_of, listed_findings, set_aside_sentence
 
@@ -122,6 +129,7 @@ def _rows(
     if not brief and result.protocol is not None:
         for name, findings in listed_findings(result.findings):
             yield name, [count_of(findings), *_table(findings, width, most, redact=redact)]
+        yield from _slices(result)
         if aside := set_aside_sentence(result):
             yield "set aside", [aside]
         yield "controls", explain_controls(result.controls).splitlines()
@@ -140,6 +148,20 @@ def _rows(
 def _canary_table(canaries: CanaryResult) -> Iterator[str]:
     for row in (HEADINGS, *canary_rows(canaries)):
         yield " " + "  ".join(cell.rjust(width) for cell, width in zip(row, CANARY_COLUMNS, strict=True))
+
+
+def _slices(result: AuditResult) -> Iterator[tuple[str, Sequence[str]]]:
+    if slices := slices_of(result):
+        said = explain_slices(slices, confidence_of(result))
+        yield "slices", [said, *_aligned((SLICE_HEADINGS, *slice_rows(slices)))]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Align names to the left, figures to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, *figures in rows:
+        cells = (cell.rjust(width) for cell, width in zip(figures, widths[1:], strict=True))
+        yield f" {name.ljust(widths[0])}  {'  '.join(cells)}"
 
 
 def _table(findings: Sequence[Finding], width: int, most: int | None, *, redact: bool) -> Iterator[str]:

@@ -18,9 +18,10 @@ SUFFIXES = (".csv", ".jsonl", ".parquet", ".txt")
 def read_prompt_file(path: Path) -> PromptSet:
     """Read prompts from a `.csv`, `.jsonl`, `.parquet` or `.txt` file (one prompt a line).
 
-    Columns: prompt; optionally group_id (default: a group of its own), duplication_count (default: 1)
-    and example_id or example_ids, training images under this caption. Prompts with the same text are
-    one: its largest count, all its examples. Empty prompts are set aside.
+    Columns: prompt; optionally group_id (default: a group of its own), duplication_count (default: 1),
+    example_id or example_ids, training images under this caption, and slice, a part of the audit whose rate
+    is to be shown by itself. Prompts with the same text are one: its largest count, all its examples. Empty
+    prompts are set aside.
 
     Returns:
         The prompts, by falling duplication count, otherwise as in the file. Of a file written by
@@ -122,6 +123,7 @@ def _parse(path: Path, line: Line) -> AuditPrompt | SetAside:
         group_id=_string(path, line, "group_id") or prompt_id_of(text),
         duplication_count=_count(path, line),
         example_ids=_example_ids(path, line),
+        slice=_slice(path, line),
     )
 
 
@@ -132,12 +134,19 @@ def _merge(path: Path, line: Line, known: AuditPrompt, prompt: AuditPrompt) -> A
             f"got {prompt.group_id!r}; a prompt is in one group."
         )
         raise TrainingSetError(msg)
+    if None not in (known.slice, prompt.slice) and known.slice != prompt.slice:
+        msg = (
+            f"{path} line {line.number} must have the slice of the same prompt above, {known.slice!r}, got "
+            f"{prompt.slice!r}; a prompt is in one slice."
+        )
+        raise TrainingSetError(msg)
     return AuditPrompt(
         prompt_id=known.prompt_id,
         text=known.text,
         group_id=known.group_id,
         duplication_count=max(known.duplication_count, prompt.duplication_count),
         example_ids=tuple(dict.fromkeys(known.example_ids + prompt.example_ids)),
+        slice=known.slice if known.slice is not None else prompt.slice,
     )
 
 
@@ -147,6 +156,11 @@ def _string(path: Path, line: Line, column: str) -> str | None:
         return value
     msg = f"{path} line {line.number} column {column} must be a text, got {value!r}."
     raise TrainingSetError(msg)
+
+
+def _slice(path: Path, line: Line) -> str | None:
+    name = (_string(path, line, "slice") or "").strip()
+    return name or None
 
 
 def _count(path: Path, line: Line) -> int:

@@ -14,7 +14,7 @@ from memex_audit.training_set.table_lines import Line
 from memex_audit.whole_file import whole_file
 
 KEY = b"memex_audit.prompt_set"
-COLUMNS = ("prompt", "group_id", "duplication_count", "example_id", "example_ids")
+COLUMNS = ("prompt", "group_id", "duplication_count", "example_id", "example_ids", "slice")
 SCHEMA = pa.schema(
     [
         ("prompt_id", pa.string()),
@@ -22,6 +22,7 @@ SCHEMA = pa.schema(
         ("group_id", pa.string()),
         ("duplication_count", pa.int64()),
         ("example_ids", pa.list_(pa.string())),
+        ("slice", pa.string()),
     ]
 )
 
@@ -53,6 +54,7 @@ def write_table(path: Path, prompts: PromptSet) -> None:
             "group_id": prompt.group_id,
             "duplication_count": prompt.duplication_count,
             "example_ids": list(prompt.example_ids),
+            "slice": prompt.slice,
         }
         for prompt in prompts.prompts
     ]

@@ -120,7 +120,7 @@ def test_a_whole_result_comes_back_but_for_the_tuples_of_its_settings(result):
 
 
 def test_a_record_becomes_exact_builtin_types_that_xdist_can_carry(finding):
-    data = record_to_dict(replace(finding, blind_spot=np.float64(0.5), replicas=np.int64(3)))
+    data = record_to_dict(replace(finding, blind_spot=np.float64(0.5), replicas=np.int64(3), slice="logos"))
     assert {type(value) for value in data.values()} <= {str, int, float, bool, list, dict}
     assert data["blind_spot"] == 0.5
     assert type(data["verdict"]) is str
