@@ -9,6 +9,9 @@ from diffusers import (
     DDIMScheduler,
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
     HeunDiscreteScheduler,
     KDPM2DiscreteScheduler,
     PNDMScheduler,
@@ -251,6 +254,17 @@ def test_low_noise_is_told_to_the_network_on_the_same_latents(family, level, mon
     assert np.abs(first.conditional - low.conditional).max() > 1e-3
 
 
+@pytest.mark.parametrize("family", ["epsilon", "flow"])
+def test_half_precision_is_read_too(family):
+    whole = generator_of(FAMILIES[family]()).predict_steps(REQUESTS, steps=1)[0]
+    half = generator_of(FAMILIES[family]().to(torch.bfloat16)).predict_steps(REQUESTS, steps=1)[0]
+    assert half.conditional.dtype == np.float32
+    for name in ("conditional", "unconditional"):
+        expected = getattr(whole, name)
+        error = np.linalg.norm(getattr(half, name) - expected) / np.linalg.norm(expected)
+        assert error < 0.1, name
+
+
 def test_a_generator_of_a_pipeline_denoises(pipeline):
     assert isinstance(generator_of(pipeline), Denoises)
 
@@ -275,17 +289,65 @@ def test_a_distilled_model_still_predicts_with_its_prompt():
     assert np.isfinite(prediction.conditional).all()
 
 
-class Flux(StableDiffusionPipeline):
-    """The arguments of FluxPipeline's call: no second evaluation unless true_cfg_scale is set."""
+class Flux(FluxPipeline):
+    """Reads prompts without the T5 encoder, which has no tiny tokenizer."""
 
-    def __call__(self, prompt, guidance_scale=3.5, true_cfg_scale=1.0, output_type="np", generator=None):
-        raise NotImplementedError
+    def encode_prompt(self, prompt, **others):
+        torch.manual_seed(sum(map(len, prompt)))
+        return torch.randn(len(prompt), 6, 32), torch.randn(len(prompt), 8), torch.zeros(6, 3)
 
 
-def test_a_family_that_never_evaluates_an_empty_prompt_is_refused():
-    flux = Flux(**parts())
-    with pytest.raises(ScreenUnavailable, match=r"Flux has none: .*guidance by true_cfg_scale is off"):
-        generator_of(flux, SamplerSettings()).predict_steps(REQUESTS, steps=1)
+def flux(*, guidance_embeds):
+    one = parts()
+    one["vae"].register_to_config(shift_factor=0.1)
+    transformer = FluxTransformer2DModel(
+        patch_size=1, in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16,
+        num_attention_heads=2, joint_attention_dim=32, pooled_projection_dim=8, axes_dims_rope=(4, 4, 8),
+        guidance_embeds=guidance_embeds,
+    )  # fmt: skip
+    pipeline = Flux(
+        scheduler=FlowMatchEulerDiscreteScheduler(), vae=one["vae"], text_encoder=one["text_encoder"],
+        tokenizer=one["tokenizer"], text_encoder_2=None, tokenizer_2=None, transformer=transformer.eval(),
+    )  # fmt: skip
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@pytest.mark.parametrize(
+    ("guidance_embeds", "reason"),
+    [
+        (
+            True,
+            r"its network takes the guidance scale as an input \(guidance_embeds\): guidance was distilled",
+        ),
+        (
+            False,
+            r"its pipeline evaluates no empty prompt beside the prompt \(guidance by true_cfg_scale is off",
+        ),
+    ],
+)
+def test_a_guidance_difference_of_flux_is_refused(guidance_embeds, reason):
+    generator = generator_of(flux(guidance_embeds=guidance_embeds))
+    for taken in (
+        lambda: generator.predict_steps(REQUESTS, steps=1),
+        lambda: generator.predict_low_noise(REQUESTS),
+    ):
+        with pytest.raises(ScreenUnavailable, match=reason):
+            taken()
+
+
+@pytest.mark.parametrize("guidance_embeds", [True, False])
+def test_flux_still_predicts_with_its_prompt(guidance_embeds, monkeypatch):
+    pipeline = flux(guidance_embeds=guidance_embeds)
+    _, steps = drawn(pipeline, monkeypatch)
+    predictions = generator_of(pipeline).predict_steps(REQUESTS, steps=2, unconditional=False)
+    for number, (prediction, (output, sample, _)) in enumerate(zip(predictions, steps, strict=False)):
+        assert prediction.unconditional is None
+        sigma = float(pipeline.scheduler.sigmas[number])
+        np.testing.assert_allclose(prediction.latent, rows(sample), rtol=0, atol=1e-5)
+        np.testing.assert_allclose(
+            prediction.conditional, rows(sample - sigma * output), rtol=1e-4, atol=1e-4
+        )
 
 
 def test_a_pipeline_that_takes_no_guidance_is_refused():
