@@ -25,7 +25,7 @@ from memex_audit.workbench import Workbench
 
 ROOT_SEED = 350_000
 GENERATIONS = 500
-OTHERS = {"duplicated": 30, "deduplicated": 24}
+OTHERS = {"duplicated": 20, "deduplicated": 8}
 LARGEST_KEPT = 0.25
 DATA = Path(__file__).with_name("data")
 

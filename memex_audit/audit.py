@@ -141,6 +141,7 @@ class Audit:
             confidence=confidence,
             blind_spot=blind_spot(sequential_test(self.protocol)),
             count_flagged=self._matcher is None,
+            strata=self.prompts.strata,
         )
         if self._matcher is None or self.prompts.n_examples is None:
             return rate

@@ -74,16 +74,27 @@ def _bounds(rate: Rate) -> str:
         share = upper if rate.lower == rate.upper else f"{lower} to {upper}"
         return f"{share} of the training set ({how_bounded(rate)})"
     upper = percent_beside(rate.upper, rate.limit)
-    said = f"true rate among prompts like these at most {upper}"
+    whose = (
+        f"rate of the frame's {units(rate, rate.frame_size or 0)}"
+        if rate.strata
+        else ("true rate among prompts like these")
+    )
+    said = f"{whose} at most {upper}"
     if rate.lower > 0:
-        said = f"true rate among prompts like these at least {percent_beside(rate.lower, rate.limit)}"
-        said += f", at most {upper}"
-    return f"{said} ({how_bounded(rate)})"
+        said = f"{whose} at least {percent_beside(rate.lower, rate.limit)}, at most {upper}"
+    if rate.strata and rate.lower == rate.upper:
+        said = f"{whose} {upper}"
+    said += f" ({how_bounded(rate)})"
+    if rate.upper_of_alike is not None:
+        said += f"; among prompts like these at most {percent_beside(rate.upper_of_alike, rate.limit)}"
+    return said
 
 
 def how_bounded(rate: Rate) -> str:
     """Say how the bounds of a rate come about."""
     if rate.unit is Unit.TRAINING_IMAGE:
+        return rate.method
+    if rate.strata and not any(stratum.sampled < stratum.size for stratum in rate.strata):
         return rate.method
     return f"{percent(rate.confidence)} confidence, {_method(rate.method)}"
 
@@ -107,6 +118,8 @@ def what_settles(rate: Rate) -> str:
             f"audit every caption: {units(rate, rate.undecided_groups)} stand under captions that were left "
             "out (--memex-max-prompts, --memex-prompts) or could not be judged"
         )
+    if rate.strata:
+        return _what_settles_a_frame(rate)
     from memex_audit.rates.bounds import groups_needed
 
     needed = groups_needed(rate.limit, rate.confidence, rate.extracted_groups + rate.undecided_groups)
@@ -116,6 +129,22 @@ def what_settles(rate: Rate) -> str:
             f"{rate.frame_size:,}: widen it (--memex-max-prompts, --memex-prompts), or state a limit that it "
             "can bear out"
         )
+    return (
+        f"audit {needed:,} groups in all, {needed - rate.groups:,} more (--memex-max-prompts): that settles "
+        "it if no further extraction is seen"
+    )
+
+
+def _what_settles_a_frame(rate: Rate) -> str:
+    from memex_audit.rates.extraction_rate import strata_of
+    from memex_audit.rates.frames import groups_that_settle
+
+    needed = groups_that_settle(strata_of(rate.strata), rate.limit, rate.confidence)
+    if needed is None:
+        undecided = f", or decide the {units(rate, rate.undecided_groups)} that are not" * bool(
+            rate.undecided_groups
+        )
+        return f"the frame has more extracted groups than the limit allows{undecided}: state another limit"
     return (
         f"audit {needed:,} groups in all, {needed - rate.groups:,} more (--memex-max-prompts): that settles "
         "it if no further extraction is seen"

@@ -5,7 +5,7 @@ are.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -96,12 +96,41 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FrameStratum:
+    """Groups of a frame that were set apart before any outcome was known.
+
+    `size`: how many; `group_ids`: those to audit, all of them or a simple random sample.
+    """
+
+    name: str
+    size: int
+    group_ids: tuple[str, ...] = field(repr=False)
+
+    def without(self, groups: Collection[str]) -> "FrameStratum":
+        """Return the stratum of a frame that these groups are not in."""
+        left = tuple(group for group in self.group_ids if group not in groups)
+        return FrameStratum(name=self.name, size=self.size - len(self.group_ids) + len(left), group_ids=left)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StratumCount:
+    """What came of a stratum: of `size` groups `sampled` were audited."""
+
+    name: str
+    size: int
+    sampled: int
+    extracted: int
+    undecided: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PromptSet:
     """The prompts of an audit, most duplicated first, and the frame they come from.
 
     `n_examples`, `n_captions`: training images, and distinct captions of them; `duplicated_share`: share of
     the images that have another within the duplicate similarity. None where no training set was mined.
     `read_as`: ids of prompts that the model reads as another one, by the id of the one that stands for them.
+    `strata`: of the frame, where it is known which of its groups were drawn, and how; else none.
     """
 
     prompts: tuple[AuditPrompt, ...]
@@ -111,6 +140,7 @@ class PromptSet:
     duplicated_share: float | None = None
     set_aside: tuple[SetAside, ...] = ()
     read_as: dict[str, str] = field(default_factory=dict)
+    strata: tuple[FrameStratum, ...] = ()
 
 
 def prompt_set_digest(prompt_ids: Iterable[str]) -> str:
@@ -280,7 +310,9 @@ class Rate:
     `lower` and `upper` are each one-sided at `confidence`. `undecided` groups count as extracted in
     `upper`, as not extracted in `lower`. `unit`: what a group is, and `unit_reason` why where it is no prompt
     group: rates/images_extracted.py. `captions`, `images`: of the training set; `images_extracted`: how many
-    of the images two seeds lie near. None where there is no training set.
+    of the images two seeds lie near. None where there is no training set. `strata`: of the frame, where the
+    bounds are of its groups (rates/frames.py); `upper_of_alike` is then the binomial bound beside them, of
+    prompts like these.
     """
 
     extracted: int
@@ -306,6 +338,8 @@ class Rate:
     captions: int | None = None
     images: int | None = None
     images_extracted: int | None = None
+    strata: tuple[StratumCount, ...] = ()
+    upper_of_alike: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

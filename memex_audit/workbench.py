@@ -159,7 +159,9 @@ class Workbench(ModelBench):
                 )
             return self.mined.prompts
         listed = read_prompt_file(self._path(self.settings.prompts))
-        listed = replace(listed, prompts=listed.prompts[: self.settings.max_prompts])
+        if len(listed.prompts) > self.settings.max_prompts:
+            # The first of a list are no sample of its frame.
+            listed = replace(listed, prompts=listed.prompts[: self.settings.max_prompts], strata=())
         return self.tie_to_training_set(listed) if self.mined else listed
 
     @cached_property

@@ -73,7 +73,8 @@ class Manifest:
         groups = {prompt.group_id for prompt in prompts.prompts} - left
         size = prompts.frame.size
         frame = replace(prompts.frame, size=None if size is None else size - len(groups))
-        return replace(prompts, prompts=kept, frame=frame), len(prompts.prompts) - len(kept)
+        strata = tuple(stratum.without(groups) for stratum in prompts.strata)
+        return replace(prompts, prompts=kept, frame=frame, strata=strata), len(prompts.prompts) - len(kept)
 
     def read_picture(self, canary: Canary) -> bytes:
         """Return the file of a canary's picture.

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from memex_audit.protocols import ReadsTokens
-from memex_audit.records import AuditPrompt, PromptSet
+from memex_audit.records import AuditPrompt, FrameStratum, PromptSet
 
 MOST_NAMED = 5
 TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
@@ -93,8 +93,22 @@ def _merged(prompts: PromptSet, alike: Sequence[Sequence[AuditPrompt]]) -> Promp
         prompts,
         prompts=tuple(replace(prompt, group_id=group_of[prompt.group_id]) for prompt in kept),
         frame=replace(prompts.frame, size=None if size is None else size - n_gone),
+        strata=_joined_strata(prompts.strata, group_of),
         read_as=read_as,
     )
+
+
+def _joined_strata(strata: Sequence[FrameStratum], group_of: dict[str, str]) -> tuple[FrameStratum, ...]:
+    """Return the strata of joined groups: one that lies in two of them is of the first."""
+    taken: set[str] = set()
+    joined = []
+    for stratum in strata:
+        names = dict.fromkeys(group_of.get(group, group) for group in stratum.group_ids)
+        own = tuple(name for name in names if name not in taken)
+        taken.update(own)
+        n_gone = len(stratum.group_ids) - len(own)
+        joined.append(replace(stratum, size=stratum.size - n_gone, group_ids=own))
+    return tuple(joined)
 
 
 def _as_one(prompts: Sequence[AuditPrompt]) -> AuditPrompt:

@@ -1,11 +1,12 @@
 """Findings -> rate: the share of prompt groups that give training images back, with exact bounds."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from memex_audit.errors import ConfigurationError
 from memex_audit.rates.bounds import binomial_lower, binomial_upper, check_limit
-from memex_audit.records import Finding, Frame, Rate, Verdict
+from memex_audit.rates.frames import Stratum, bound_frame
+from memex_audit.records import Finding, Frame, FrameStratum, Rate, StratumCount, Verdict
 
 METHOD = "binomial (Clopper-Pearson), one-sided"
 
@@ -20,6 +21,7 @@ def extraction_rate(
     confidence: float,
     blind_spot: float,
     count_flagged: bool = False,
+    strata: Sequence[FrameStratum] = (),
 ) -> Rate:
     """Count extracted prompt groups and bound their rate.
 
@@ -29,7 +31,8 @@ def extraction_rate(
         lower = binomial_lower(e, g, confidence),  upper = binomial_upper(e + u, g, confidence):
 
     an undecided group counts against whichever bound is being claimed, and never leaves the denominator.
-    The bounds speak of prompts like these; the size of the frame is recorded and not used.
+    These bounds speak of prompts like these. Where it is known which groups of a frame were drawn, and how,
+    the bounds are of the frame's groups instead (rates/frames.py): a census has no sampling error.
 
     Args:
         findings: one for each audited prompt, at least one.
@@ -38,6 +41,7 @@ def extraction_rate(
         confidence: of each bound, in [0.5, 1).
         blind_spot: of the protocol, in [0, 1]; recorded with the rate.
         count_flagged: flagged prompts count as extracted: for audits with no training index to match in.
+        strata: of the frame, each with the groups that were audited; none where the frame is not known.
 
     Returns:
         The rate. `extracted`, `flagged`, `undecided` and `near_misses` count prompts by their own verdict,
@@ -56,10 +60,15 @@ def extraction_rate(
         raise ConfigurationError(
             f"`blind_spot` must be in [0, 1], got blind_spot={blind_spot}. Give a share, not percent."
         )
-    outcomes = _group_outcomes(findings, count_flagged=count_flagged)
+    outcome_of = _group_outcomes(findings, count_flagged=count_flagged)
+    outcomes = list(outcome_of.values())
     groups = len(outcomes)
     extracted_groups = outcomes.count(Verdict.EXTRACTED)
     undecided_groups = outcomes.count(Verdict.UNDECIDED)
+    counts = tuple(_count(stratum, outcome_of) for stratum in strata)
+    lower = binomial_lower(extracted_groups, groups, confidence)
+    upper_of_alike = binomial_upper(extracted_groups + undecided_groups, groups, confidence)
+    bound = bound_frame(strata_of(counts), confidence) if counts else None
     verdicts = [finding.verdict for finding in findings]
     return Rate(
         extracted=verdicts.count(Verdict.EXTRACTED),
@@ -72,29 +81,50 @@ def extraction_rate(
         undecided_groups=undecided_groups,
         generations=sum(finding.generations for finding in findings),
         replicas=sum(finding.replicas for finding in findings),
-        lower=binomial_lower(extracted_groups, groups, confidence),
-        upper=binomial_upper(extracted_groups + undecided_groups, groups, confidence),
+        lower=bound.lower if bound else lower,
+        upper=bound.upper if bound else upper_of_alike,
         confidence=confidence,
         limit=limit,
         frame=frame.description,
         frame_size=frame.size,
-        method=METHOD,
+        method=bound.method if bound else METHOD,
         blind_spot=blind_spot,
+        strata=counts,
+        upper_of_alike=upper_of_alike if bound else None,
     )
 
 
-def _group_outcomes(findings: Sequence[Finding], *, count_flagged: bool) -> list[Verdict]:
+def strata_of(counts: Sequence[StratumCount]) -> tuple[Stratum, ...]:
+    """Return the strata that bounds are made of."""
+    return tuple(
+        Stratum(size=c.size, sampled=c.sampled, extracted=c.extracted, undecided=c.undecided) for c in counts
+    )
+
+
+def _count(stratum: FrameStratum, outcome_of: Mapping[str, Verdict]) -> StratumCount:
+    # A group that was to be audited and has no finding is one that is not known.
+    outcomes = [outcome_of.get(group, Verdict.UNDECIDED) for group in stratum.group_ids]
+    return StratumCount(
+        name=stratum.name,
+        size=stratum.size,
+        sampled=len(outcomes),
+        extracted=outcomes.count(Verdict.EXTRACTED),
+        undecided=outcomes.count(Verdict.UNDECIDED),
+    )
+
+
+def _group_outcomes(findings: Sequence[Finding], *, count_flagged: bool) -> dict[str, Verdict]:
     """Give each group's outcome: EXTRACTED, UNDECIDED, or NOT_FLAGGED for all that counts as neither."""
     extracting = {Verdict.EXTRACTED, Verdict.FLAGGED} if count_flagged else {Verdict.EXTRACTED}
     verdicts_of: defaultdict[str, set[Verdict]] = defaultdict(set)
     for finding in findings:
         verdicts_of[finding.group_id].add(finding.verdict)
-    outcomes = []
-    for verdicts in verdicts_of.values():
+    outcomes = {}
+    for group, verdicts in verdicts_of.items():
         if verdicts & extracting:
-            outcomes.append(Verdict.EXTRACTED)
+            outcomes[group] = Verdict.EXTRACTED
         elif Verdict.UNDECIDED in verdicts:
-            outcomes.append(Verdict.UNDECIDED)
+            outcomes[group] = Verdict.UNDECIDED
         else:
-            outcomes.append(Verdict.NOT_FLAGGED)
+            outcomes[group] = Verdict.NOT_FLAGGED
     return outcomes

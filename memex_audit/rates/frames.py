@@ -6,7 +6,7 @@ group depend on each other, and however alike the groups are.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import comb
 from typing import TYPE_CHECKING
@@ -218,6 +218,38 @@ def bound_frame(strata: Sequence[Stratum], confidence: float) -> FrameBound:
         confidence=confidence,
         method=_method(strata, n_sampled_strata),
     )
+
+
+def groups_that_settle(strata: Sequence[Stratum], limit: float, confidence: float) -> int | None:
+    """Count the groups to audit in all, so that the frame passes if no further one is extracted.
+
+    The largest sample is made larger, up to a census of its stratum.
+
+    Args:
+        strata: as they were audited.
+        limit: the highest rate that passes, in (0, 1].
+        confidence: of the upper bound, in [0.5, 1).
+
+    Returns:
+        The number of groups; None where even a census of that stratum would not pass.
+
+    >>> groups_that_settle([Stratum(size=1000, sampled=100, extracted=0)], 0.01, 0.95)
+    238
+    """
+    widest = max(range(len(strata)), key=lambda i: strata[i].size - strata[i].sampled)
+    others = [stratum for i, stratum in enumerate(strata) if i != widest]
+
+    def passes(sampled: int) -> bool:
+        larger = replace(strata[widest], sampled=sampled)
+        return bound_frame((*others, larger), confidence).upper <= limit
+
+    low, high = strata[widest].sampled, strata[widest].size
+    if not passes(high):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if passes(middle) else (middle + 1, high)
+    return high + sum(stratum.sampled for stratum in others)
 
 
 def _method(strata: Sequence[Stratum], n_sampled_strata: int) -> str:

@@ -59,6 +59,7 @@ def read_prompt_file(path: Path) -> PromptSet:
         n_captions=facts.n_captions if facts else None,
         duplicated_share=facts.duplicated_share if facts else None,
         set_aside=(*(facts.set_aside if facts else ()), *set_aside),
+        strata=facts.strata if facts else (),
     )
 
 

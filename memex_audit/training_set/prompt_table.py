@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from memex_audit.errors import TrainingSetError
-from memex_audit.records import Frame, PromptSet, SetAside
+from memex_audit.records import Frame, FrameStratum, PromptSet, SetAside
 from memex_audit.training_set.table_lines import Line
 from memex_audit.whole_file import whole_file
 
@@ -36,6 +36,7 @@ class Facts:
     n_captions: int | None
     duplicated_share: float | None
     set_aside: tuple[SetAside, ...]
+    strata: tuple[FrameStratum, ...]
 
 
 def write_table(path: Path, prompts: PromptSet) -> None:
@@ -46,6 +47,7 @@ def write_table(path: Path, prompts: PromptSet) -> None:
         "n_captions": prompts.n_captions,
         "duplicated_share": prompts.duplicated_share,
         "set_aside": [[item.what, item.reason] for item in prompts.set_aside],
+        "strata": [[stratum.name, stratum.size, list(stratum.group_ids)] for stratum in prompts.strata],
     }
     rows = [
         {
@@ -100,6 +102,10 @@ def _facts(path: Path, written: bytes) -> Facts:
             n_captions=facts.get("n_captions"),  # version 0.1.0 wrote none
             duplicated_share=facts["duplicated_share"],
             set_aside=tuple(SetAside(what=what, reason=reason) for what, reason in facts["set_aside"]),
+            strata=tuple(
+                FrameStratum(name=name, size=size, group_ids=tuple(groups))
+                for name, size, groups in facts.get("strata", ())
+            ),
         )
     except (ValueError, KeyError, TypeError) as error:
         msg = f"{path} must have the metadata that memex-audit writes, got others ({error}); write it again."

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from memex_audit.errors import ConfigurationError
-from memex_audit.records import AuditPrompt, Frame, PromptSet
+from memex_audit.records import AuditPrompt, Frame, FrameStratum, PromptSet
 
 
 def normalize(text: str) -> str:
@@ -49,7 +49,9 @@ def select_prompts(
         seed: of the random sample.
 
     Returns:
-        The prompts, by falling duplication count, ties by prompt id, with a frame that is true of them.
+        The prompts, by falling duplication count, ties by prompt id, with a frame that is true of them:
+        every caption, where all duplicated ones are kept and a random sample of the others; else the most
+        duplicated.
 
     Raises:
         ConfigurationError: `max_prompts` is less than 1.
@@ -59,16 +61,18 @@ def select_prompts(
         raise ConfigurationError(msg)
     prompts = _make_prompts(example_ids, captions, counts, image_groups)
     duplicated = sum(count > 1 for count in counts)
-    if duplicated:
-        kept = prompts[:max_prompts]
-        frame = _duplicated_frame(prompts, kept)
+    several = [prompt for prompt in prompts if prompt.duplication_count > 1]
+    once = sorted(prompts[len(several) :], key=lambda prompt: _hash(f"{seed}\0{prompt.prompt_id}"))
+    sample = sorted(once[: max(0, max_prompts - len(several))], key=lambda prompt: prompt.prompt_id)
+    kept = [*several[:max_prompts], *sample]
+    if len(several) >= max_prompts and len(prompts) > max_prompts:
+        frame, strata = _most_duplicated(prompts, kept)
     else:
-        sample = sorted(prompts, key=lambda prompt: _hash(f"{seed}\0{prompt.prompt_id}"))[:max_prompts]
-        kept = sorted(sample, key=lambda prompt: prompt.prompt_id)
-        frame = _unique_frame(prompts, kept, seed)
+        frame, strata = _every_caption(several, sample, len(once), seed)
     return PromptSet(
         prompts=tuple(kept),
         frame=frame,
+        strata=strata,
         n_examples=len(example_ids),
         n_captions=len(prompts),
         duplicated_share=duplicated / len(counts) if len(counts) else None,
@@ -116,29 +120,45 @@ def _group_prompts(image_groups: Mapping[str, Iterable[int]]) -> dict[str, str]:
     return {prompt: _hash(root(prompt)) for prompt in parent}
 
 
-def _duplicated_frame(prompts: Sequence[AuditPrompt], kept: Sequence[AuditPrompt]) -> Frame:
-    groups = {prompt.group_id for prompt in prompts}
-    n_duplicated = len({prompt.group_id for prompt in prompts if prompt.duplication_count > 1})
-    if len(kept) == len(prompts):
-        description = (
-            f"every caption of the training set ({n_duplicated:,} of {len(groups):,} groups have near-copies)"
-        )
-        return Frame(description=description, size=len(groups))
+def _most_duplicated(
+    prompts: Sequence[AuditPrompt], kept: Sequence[AuditPrompt]
+) -> tuple[Frame, tuple[FrameStratum, ...]]:
     # Ordered by their largest count, groups come in the order of their first prompts: those of the
     # kept prompts are the most duplicated groups.
-    size = len({prompt.group_id for prompt in kept})
+    groups, n_duplicated = _groups_of(kept), len(_groups_of(p for p in prompts if p.duplication_count > 1))
     description = (
-        f"the {size:,} most duplicated of {len(groups):,} caption groups of the training set "
-        f"({len(kept):,} of {len(prompts):,} captions; {n_duplicated:,} groups have near-copies)"
+        f"the {len(groups):,} most duplicated of {len(_groups_of(prompts)):,} caption groups of the training "
+        f"set ({len(kept):,} of {len(prompts):,} captions; {n_duplicated:,} groups have near-copies)"
     )
-    return Frame(description=description, size=size)
+    stratum = FrameStratum(name="most duplicated", size=len(groups), group_ids=groups)
+    return Frame(description=description, size=len(groups)), (stratum,)
 
 
-def _unique_frame(prompts: Sequence[AuditPrompt], kept: Sequence[AuditPrompt], seed: int) -> Frame:
-    sample = "" if len(kept) == len(prompts) else f"; a random sample of {len(kept):,} of them, seed {seed}"
-    captions = "the one caption" if len(prompts) == 1 else f"the {len(prompts):,} captions"
-    description = f"{captions} of the training set, none with near-copies{sample}"
-    return Frame(description=description, size=len({prompt.group_id for prompt in prompts}))
+def _every_caption(
+    several: Sequence[AuditPrompt], sample: Sequence[AuditPrompt], n_once: int, seed: int
+) -> tuple[Frame, tuple[FrameStratum, ...]]:
+    """Return the frame of all captions: the duplicated are audited all, of the others a sample.
+
+    A caption whose images have no near-copies is a group by itself.
+    """
+    groups = _groups_of(several)
+    size = len(groups) + n_once
+    whole = "the one caption" if size == 1 else f"every caption of the training set, {size:,} groups"
+    near_copies = f"{len(groups):,} with near-copies, all audited" if groups else "none with near-copies"
+    drawn = ""
+    if len(sample) < n_once:
+        others = f"the other {n_once:,}" if groups else "them"
+        drawn = f"a random sample of {len(sample):,} of {others}, seed {seed}"
+    strata = (
+        FrameStratum(name="with near-copies", size=len(groups), group_ids=groups),
+        FrameStratum(name="without near-copies", size=n_once, group_ids=_groups_of(sample)),
+    )
+    description = "; ".join(filter(None, [whole, near_copies, drawn]))
+    return Frame(description=description, size=size), tuple(stratum for stratum in strata if stratum.size)
+
+
+def _groups_of(prompts: Iterable[AuditPrompt]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(prompt.group_id for prompt in prompts))
 
 
 def _hash(text: str) -> str:

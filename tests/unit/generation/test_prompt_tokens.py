@@ -8,7 +8,7 @@ import pytest
 
 from memex_audit import specimen
 from memex_audit.generation.prompt_tokens import merge_read_alike, pipeline_tokenizers, read_tokens
-from memex_audit.records import AuditPrompt, Frame, PromptSet
+from memex_audit.records import AuditPrompt, Frame, FrameStratum, PromptSet
 from memex_audit.training_set.prompts import prompt_id_of
 
 
@@ -100,6 +100,19 @@ def test_groups_that_share_a_prompt_by_a_chain_are_one():
     after, _ = merge_read_alike(before, Reader(9))
     assert grouped(after) == ["g2", "g2", "g1"]
     assert after.frame.size == 2
+
+
+def test_a_stratum_loses_the_groups_that_are_joined_to_others():
+    before = prompts("a", "A", "b", "c", groups=["g4", "g3", "g2", "g1"], size=14)
+    strata = (
+        FrameStratum(name="census", size=1, group_ids=("g4",)),
+        FrameStratum(name="sample", size=13, group_ids=("g3", "g2", "g1")),
+    )
+    after, _ = merge_read_alike(replace(before, strata=strata), Reader(9))
+    assert after.strata == (
+        FrameStratum(name="census", size=1, group_ids=("g3",)),
+        FrameStratum(name="sample", size=12, group_ids=("g2", "g1")),
+    )
 
 
 def test_many_are_counted_and_the_first_named():

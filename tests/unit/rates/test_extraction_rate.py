@@ -5,7 +5,8 @@ import pytest
 from memex_audit.errors import ConfigurationError
 from memex_audit.rates.bounds import binomial_lower, binomial_upper
 from memex_audit.rates.extraction_rate import extraction_rate
-from memex_audit.records import Finding, Frame, Verdict
+from memex_audit.rates.frames import hypergeometric_upper
+from memex_audit.records import Finding, Frame, FrameStratum, StratumCount, Verdict
 
 FRAME = Frame(description="groups with 8 or more near-copies", size=5_000)
 CLEAN, FLAGGED, EXTRACTED, UNDECIDED = (
@@ -75,6 +76,8 @@ def test_a_rate_counts_prompts_by_verdict_and_groups_by_outcome():
         "captions": None,
         "images": None,
         "images_extracted": None,
+        "strata": (),
+        "upper_of_alike": None,
     }
 
 
@@ -155,3 +158,34 @@ def test_a_blind_spot_may_be_nothing_or_everything(blind_spot):
 def test_a_blind_spot_that_is_no_share_is_an_error(blind_spot):
     with pytest.raises(ConfigurationError, match=r"`blind_spot` must be in \[0, 1\], got blind_spot="):
         rate_of(finding("a", CLEAN), blind_spot=blind_spot)
+
+
+def stratum(name, size, groups):
+    return FrameStratum(name=name, size=size, group_ids=tuple(groups))
+
+
+def test_a_census_has_no_sampling_error_and_is_no_bound_for_prompts_like_these():
+    found = [finding("a", EXTRACTED), finding("b", CLEAN), finding("c", UNDECIDED), finding("d", CLEAN)]
+    rate = extraction_rate(
+        found, FRAME, limit=0.5, confidence=0.95, blind_spot=0.75, strata=[stratum("all", 4, "abcd")]
+    )
+    assert (rate.lower, rate.upper) == (1 / 4, 2 / 4)
+    assert rate.upper_of_alike == binomial_upper(2, 4, 0.95)
+    assert rate.strata == (StratumCount(name="all", size=4, sampled=4, extracted=1, undecided=1),)
+    assert rate.method == "census of all 4 groups, no sampling error"
+
+
+def test_a_sampled_stratum_is_bounded_by_its_draw_and_a_census_added():
+    found = [finding("a", EXTRACTED), *(finding(f"u{i}", CLEAN) for i in range(50))]
+    strata = [stratum("census", 1, "a"), stratum("sample", 1_000, [f"u{i}" for i in range(50)])]
+    rate = extraction_rate(found, FRAME, limit=0.5, confidence=0.95, blind_spot=0.75, strata=strata)
+    assert rate.upper == (1 + hypergeometric_upper(0, 50, 1_000, 0.95)) / 1_001
+    assert rate.lower == 1 / 1_001
+
+
+def test_a_group_of_a_stratum_without_a_finding_is_not_known():
+    rate = extraction_rate(
+        [finding("a", CLEAN)], FRAME, limit=0.5, confidence=0.95, blind_spot=0.75,
+        strata=[stratum("all", 2, "ab")],
+    )  # fmt: skip
+    assert (rate.lower, rate.upper) == (0, 1 / 2)

@@ -1,7 +1,13 @@
 import pytest
 
 from memex_audit.errors import ConfigurationError
-from memex_audit.rates.frames import Stratum, bound_frame, hypergeometric_lower, hypergeometric_upper
+from memex_audit.rates.frames import (
+    Stratum,
+    bound_frame,
+    groups_that_settle,
+    hypergeometric_lower,
+    hypergeometric_upper,
+)
 
 
 def test_a_census_is_what_was_counted():
@@ -104,3 +110,22 @@ def test_an_empty_stratum_spends_no_alpha():
     sample = Stratum(size=100, sampled=60, extracted=0)
     empty = Stratum(size=0, sampled=0, extracted=0)
     assert bound_frame([empty, sample], 0.95).upper == bound_frame([sample], 0.95).upper
+
+
+@pytest.mark.parametrize("extracted", [0, 1, 3])
+@pytest.mark.parametrize("limit", [0.01, 0.03])
+def test_the_groups_that_settle_are_the_first_that_pass(extracted, limit):
+    strata = [Stratum(size=5, sampled=5, extracted=0), Stratum(size=400, sampled=20, extracted=extracted)]
+
+    def passes(n):
+        grown = Stratum(size=400, sampled=n, extracted=extracted)
+        return bound_frame([strata[0], grown], 0.95).upper <= limit
+
+    needed = groups_that_settle(strata, limit, 0.95)
+    assert passes(needed - 5)
+    assert needed == 25 or not passes(needed - 6)
+
+
+def test_no_sample_settles_a_frame_with_more_extracted_than_the_limit_allows():
+    strata = [Stratum(size=5, sampled=5, extracted=5), Stratum(size=100, sampled=20, extracted=0)]
+    assert groups_that_settle(strata, 0.01, 0.95) is None

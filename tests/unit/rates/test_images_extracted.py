@@ -136,6 +136,8 @@ def test_the_rate_is_a_share_of_the_images_without_sampling_error():
         "captions": 2,
         "images": 6,
         "images_extracted": 1,
+        "strata": (),
+        "upper_of_alike": None,
         "extracted": 1,
         "flagged": 1,
         "undecided": 1,

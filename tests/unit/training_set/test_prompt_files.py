@@ -183,3 +183,26 @@ def test_a_file_that_cannot_be_written_is_named_and_nothing_half_written_stays(t
     with pytest.raises(TrainingSetError, match=r"p\.parquet must be writable, got No space left on device"):
         write_prompt_file(tmp_path / "p.parquet", prompts)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_prompt_file_names_slices(write, tmp_path):
+    found = read_prompt_file(write("p.csv", "prompt,slice\na cat, pets \na dog,\na cat,\na cow,farm\n"))
+    assert {prompt.text: prompt.slice for prompt in found.prompts} == {
+        "a cat": "pets", "a dog": None, "a cow": "farm",
+    }  # fmt: skip
+    write_prompt_file(tmp_path / "p.parquet", found)
+    assert read_prompt_file(tmp_path / "p.parquet").prompts == found.prompts
+
+
+def test_a_prompt_is_in_one_slice(write):
+    path = write("p.csv", "prompt,slice\na cat,pets\na cat,farm\n")
+    message = (
+        "line 3 must have the slice of the same prompt above, 'pets', got 'farm'; a prompt is in one slice"
+    )
+    with pytest.raises(TrainingSetError, match=message):
+        read_prompt_file(path)
+
+
+def test_a_slice_that_is_no_text_is_an_error(write):
+    with pytest.raises(TrainingSetError, match="line 1 column slice must be a text, got 7"):
+        read_prompt_file(write("p.jsonl", '{"prompt": "a cat", "slice": 7}\n'))

@@ -4,6 +4,7 @@ import random
 import pytest
 
 from memex_audit.errors import ConfigurationError
+from memex_audit.records import FrameStratum
 from memex_audit.training_set import prompt_id_of, select_prompts
 
 
@@ -67,7 +68,10 @@ def test_neither_the_order_nor_the_ids_of_the_examples_change_the_prompts():
 
 def test_the_frame_of_all_captions_counts_their_groups():
     found = select([("a", "cat", 2, 0), ("b", "dog", 2, 0), ("c", "fish", 1, 1)])
-    assert found.frame.description == "every caption of the training set (1 of 2 groups have near-copies)"
+    assert (
+        found.frame.description
+        == "every caption of the training set, 2 groups; 1 with near-copies, all audited"
+    )
     assert found.frame.size == 2
     assert found.n_examples == 3
     assert found.duplicated_share == pytest.approx(2 / 3)
@@ -101,14 +105,41 @@ def test_where_nothing_is_duplicated_a_random_sample_of_all_captions_is_kept():
     assert len(found.prompts) == 10
     assert found.frame.size == 50
     assert found.frame.description == (
-        "the 50 captions of the training set, none with near-copies; a random sample of 10 of them, seed 0"
+        "every caption of the training set, 50 groups; none with near-copies; "
+        "a random sample of 10 of them, seed 0"
     )
     assert found.duplicated_share == 0
 
 
+def test_what_is_duplicated_is_audited_whole_and_of_the_rest_a_sample():
+    rows = [("a", "cat", 3, 0), ("b", "dog", 3, 0), ("c", "fish", 2, 1), *unique(50)]
+    found = select(rows, max_prompts=13, seed=7)
+    assert [(s.name, s.size, len(s.group_ids)) for s in found.strata] == [
+        ("with near-copies", 2, 2),
+        ("without near-copies", 50, 10),
+    ]
+    assert {group for s in found.strata for group in s.group_ids} == {p.group_id for p in found.prompts}
+    assert found.frame.size == 52
+    assert found.frame.description == (
+        "every caption of the training set, 52 groups; 2 with near-copies, all audited; "
+        "a random sample of 10 of the other 50, seed 7"
+    )
+
+
+def test_the_most_duplicated_are_a_census_of_their_frame():
+    rows = [("a", "cat", 3, 0), ("b", "dog", 3, 0), ("c", "fish", 2, 1), ("d", "bird", 1, 2)]
+    (stratum,) = select(rows, max_prompts=3).strata
+    assert (stratum.name, stratum.size, len(stratum.group_ids)) == ("most duplicated", 2, 2)
+
+
+def test_a_stratum_loses_groups_that_are_not_of_the_frame():
+    stratum = FrameStratum(name="s", size=10, group_ids=("a", "b", "c"))
+    assert stratum.without({"b", "z"}) == FrameStratum(name="s", size=9, group_ids=("a", "c"))
+
+
 def test_where_nothing_is_duplicated_and_all_fit_there_is_no_sample():
     found = select(unique(5))
-    assert found.frame.description == "the 5 captions of the training set, none with near-copies"
+    assert found.frame.description == "every caption of the training set, 5 groups; none with near-copies"
     assert found.frame.size == 5
 
 
