@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from memex_audit.explain import percent
+from memex_audit.explain import counted, percent
 from memex_audit.rates.duplication_tiers import DuplicationTier, rates_by_duplication
 from memex_audit.records import Finding, Verdict
 from memex_audit.reporting.svg import Drawing
@@ -81,16 +81,19 @@ def rate_by_duplication(
     )
     figures = "; ".join(
         f"{tier.name}: {tier.extracted:,} of {tier.groups:,}, {percent(tier.lower)} to {percent(tier.upper)}"
+        f", {_replicas(tier)} of generations, {counted(tier.images, 'image')}"
         for tier in tiers
     )
-    drawing = Drawing(WIDTH, BASE + 78, title=heading, description=f"{said}. {figures or 'No prompt'}.")
+    drawing = Drawing(WIDTH, BASE + 106, title=heading, description=f"{said}. {figures or 'No prompt'}.")
     drawing.text(LEFT, 26, heading, size=16, weight="bold")
     drawing.text(LEFT, 46, said, size=11, css="soft")
     _rate_axis(drawing)
     room = (WIDTH - LEFT - RIGHT) / max(len(tiers), 1)
     for number, tier in enumerate(tiers):
         _tier(drawing, tier, LEFT + (number + 0.5) * room)
-    drawing.text(WIDTH / 2, BASE + 66, "near-copies in the training set, itself included", anchor="middle")
+    drawing.text(WIDTH / 2, BASE + 86, "near-copies in the training set, itself included", anchor="middle")
+    below = "below each: groups extracted, share of generations that are replicas, training images given back"
+    drawing.text(WIDTH / 2, BASE + 100, below, size=11, anchor="middle", css="soft")
     return drawing.svg()
 
 
@@ -182,8 +185,14 @@ def _tier(drawing: Drawing, tier: DuplicationTier, middle: float) -> None:
     drawing.text(middle, BASE + 18, tier.name, size=12, anchor="middle", weight="bold")
     said = f"{tier.extracted:,} of {tier.groups:,}"
     drawing.text(middle, BASE + 33, said, size=11, anchor="middle", css="soft")
-    if tier.undecided:
-        drawing.text(middle, BASE + 46, f"{tier.undecided:,} undecided", size=11, anchor="middle", css="soft")
+    below = [f"{_replicas(tier)} replicas", counted(tier.images, "image")]
+    below += [f"{tier.undecided:,} undecided"] if tier.undecided else []
+    for number, words in enumerate(below):
+        drawing.text(middle, BASE + 46 + 12 * number, words, size=10, anchor="middle", css="soft")
+
+
+def _replicas(tier: DuplicationTier) -> str:
+    return percent(tier.replicas / tier.generations) if tier.generations else "no"
 
 
 def figures_of(

@@ -137,7 +137,8 @@ def test_a_limit_of_zero_is_answered_with_what_can_be_had(run):
     assert done.exit_code == 1
     assert done.output == (
         "Error: --limit must be above 0, got 0: no number of groups shows that nothing is extracted. None "
-        "seen in 1,000 groups bounds the rate by 0.46 % with 99 % confidence; give a limit that you could bear.\n"
+        "seen in 1,000 groups bounds the rate by 0.46 % with 99 % confidence; give a limit that you could "
+        "bear.\n"
     )
 
 

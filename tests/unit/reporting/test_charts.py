@@ -129,8 +129,18 @@ def test_tiers_are_told_in_words_and_undecided_groups_are_shown(clean, finding):
     undecided = replace(clean, verdict=Verdict.UNDECIDED, group_id="u", duplication_count=2)
     svg = rate_by_duplication([finding, undecided], confidence=0.95)
     description = ET.fromstring(svg).find(SVG + "desc").text
-    assert "2-3: 0 of 1, 0 % to 100 %; 64-127: 1 of 1, 2.5 % to 100 %." in description
+    assert "2-3: 0 of 1, 0 % to 100 %, 56 % of generations, 0 images; 64-127: 1 of 1" in description
     assert "1 undecided" in texts(svg)
+
+
+def test_a_tier_shows_replicas_and_training_images_beside_its_groups(clean, finding):
+    drawn = replace(finding, generations=16, replicas=8)
+    same_image = replace(drawn, prompt_id="other", group_id="other")
+    nothing = replace(
+        clean, group_id="n", duplication_count=finding.duplication_count, generations=8, replicas=0
+    )
+    svg = rate_by_duplication([drawn, same_image, nothing], confidence=0.95)
+    assert {"2 of 3", "40 % replicas", "1 image"} <= set(texts(svg))
 
 
 def test_no_finding_gives_a_picture_without_a_tier():
