@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from memex_audit.errors import ScreenUnavailable
+from memex_audit.generation.evaluations import network_of
 from memex_audit.generation.noise_levels import NoiseLevel, level_of_step, low_noise_level, predicted_picture
 from memex_audit.records import Prediction
 
@@ -172,7 +173,9 @@ def _take_steps(
 def _watched(pipeline: Pipeline, steps: int) -> Iterator[list[Step]]:
     """Keep what the network answers and the sampler is given; end the run after `steps` steps."""
     network, scheduler = _network(pipeline), pipeline.scheduler
-    forward, take = inspect.signature(network.forward), scheduler.step
+    # A compiled network hides the names of its arguments.
+    forward = inspect.signature(getattr(network, "_orig_mod", network).forward)
+    take = scheduler.step
     answered: list[Evaluation] = []
     taken: list[Step] = []
 
@@ -261,7 +264,7 @@ def _tensor(output: Any) -> Tensor:
 
 
 def _network(pipeline: Pipeline) -> Any:
-    network = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
+    network = network_of(pipeline)
     if network is None:
         raise ScreenUnavailable(
             f"a screen must have a unet or transformer to read, {type(pipeline).__name__} has neither; audit "

@@ -18,7 +18,7 @@ from transformers.utils import logging as transformers_logging
 from memex_audit.errors import ConfigurationError, ModelError
 from memex_audit.generation import denoiser
 from memex_audit.generation.devices import DTYPES, choose_dtype, device_of_worker
-from memex_audit.generation.evaluations import count_evaluations
+from memex_audit.generation.evaluations import count_evaluations, network_of
 from memex_audit.generation.fingerprints import settings_digest
 from memex_audit.generation.guards import to_bytes
 from memex_audit.generation.model_folder import SamplerSettings, check_parts
@@ -91,9 +91,8 @@ class DiffusersGenerator:
             "dtype": str(pipeline.dtype).removeprefix("torch."),
             **self._arguments,
         }
-        network: Any = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
         parameters = inspect.signature(pipeline.__call__).parameters
-        config = getattr(network, "config", None) or {}
+        config = getattr(network_of(pipeline), "config", None) or {}
         self.evaluations_per_image = count_evaluations(config, parameters, self._arguments)
 
     @property

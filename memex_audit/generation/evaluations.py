@@ -4,6 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def network_of(pipeline: Any) -> Any:
+    """Return the network of a diffusers pipeline, its unet or transformer; None where it has neither."""
+    # Not `or`: a network that was compiled has no truth value.
+    parts = (getattr(pipeline, name, None) for name in ("unet", "transformer"))
+    return next((part for part in parts if part is not None), None)
+
+
 def count_evaluations(
     config: Mapping[str, Any], parameters: Mapping[str, Any], arguments: Mapping[str, Any]
 ) -> int:

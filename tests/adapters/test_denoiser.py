@@ -254,6 +254,14 @@ def test_low_noise_is_told_to_the_network_on_the_same_latents(family, level, mon
     assert np.abs(first.conditional - low.conditional).max() > 1e-3
 
 
+def test_a_compiled_network_is_read_too():
+    plain, compiled = diffusion(ddim()), diffusion(ddim())
+    compiled.unet = torch.compile(compiled.unet, backend="eager")
+    (expected,) = generator_of(plain).predict_steps(REQUESTS, steps=1)
+    (found,) = generator_of(compiled).predict_steps(REQUESTS, steps=1)
+    np.testing.assert_allclose(found.conditional, expected.conditional, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("family", ["epsilon", "flow"])
 def test_half_precision_is_read_too(family):
     whole = generator_of(FAMILIES[family]()).predict_steps(REQUESTS, steps=1)[0]
