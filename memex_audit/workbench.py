@@ -178,7 +178,8 @@ class Workbench(ModelBench):
         everything = self._mine(2**31 - 1).prompts
         known = {prompt.prompt_id: prompt for prompt in everything.prompts}
         tied = tuple(
-            prompt if prompt.example_ids else known.get(prompt.prompt_id, prompt) for prompt in listed.prompts
+            prompt if prompt.example_ids else replace(known.get(prompt.prompt_id, prompt), slice=prompt.slice)
+            for prompt in listed.prompts
         )
         assert self.mined is not None
         tied, n_captions = tie_uncaptioned(tied, everything, self.mined.load_uncaptioned_ids())

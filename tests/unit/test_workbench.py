@@ -3,6 +3,7 @@
 from types import MappingProxyType
 
 import pytest
+from PIL import Image
 from safetensors.torch import save_file
 
 from memex_audit import specimen
@@ -79,6 +80,20 @@ def test_a_pipeline_of_ones_own_gets_the_lora_too(tmp_path, lora):
     generator = own.open_generator(lambda: pipeline)
     assert pipeline.get_active_adapters() == ["memex"]
     assert generator.fingerprint == bench(tmp_path, lora=str(lora)).generator.fingerprint
+
+
+def test_a_listed_prompt_that_is_tied_to_its_training_images_stays_in_its_slice(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for number, caption in enumerate(("a cat", "a dog")):
+        Image.effect_noise((32, 32), 40.0 + number).convert("RGB").save(images / f"{number}.png")
+        (images / f"{number}.txt").write_text(caption)
+    (tmp_path / "prompts.csv").write_text("prompt,slice\na cat,pets\na cow,farm\n")
+    listed = bench(
+        tmp_path, training_set=str(images), embedder="specimen", prompts=str(tmp_path / "prompts.csv")
+    )
+    slices = {prompt.text: (prompt.slice, prompt.example_ids) for prompt in listed.prompts.prompts}
+    assert slices == {"a cat": ("pets", ("0",)), "a cow": ("farm", ())}
 
 
 def test_a_folder_without_a_lora_is_named(tmp_path):
