@@ -172,7 +172,8 @@ def assert_canaries_detected(result: CanaryResult, *, min_repetitions: int, min_
         AuditInconclusive: none was planted so often.
     """
     __tracebackhide__ = True
-    asked = [canary for canary in result.canaries if canary.repetitions >= max(1, min_repetitions)]
+    min_repetitions = max(1, min_repetitions)
+    asked = [canary for canary in result.canaries if canary.repetitions >= min_repetitions]
     if not asked:
         raise AuditInconclusive(explain_no_canaries(result, min_repetitions))
     if sum(canary.detected for canary in asked) < min_share * len(asked):

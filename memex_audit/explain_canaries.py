@@ -39,15 +39,11 @@ def explain_canaries(result: CanaryResult) -> str:
 def power_of_canaries(result: CanaryResult) -> str:
     """Say what canaries show of this audit's power on the audited model itself."""
     levels = planted_levels(result)
-    n = sum(level.canaries for level in levels)
-    if not any(level.detected for level in levels):
-        return (
-            f"power was not shown on the audited model itself: none of its {n:,} planted canaries was found"
-        )
+    shown = "shown" if any(level.detected for level in levels) else "not shown"
     found = ", ".join(
         f"{level.detected:,} of {level.canaries:,} planted {_times(level.repetitions)}" for level in levels
     )
-    return f"power was shown on the audited model itself: of its canaries, {found} were found"
+    return f"power was {shown} on the audited model itself: of its canaries, {found} were found"
 
 
 def explain_undetected(result: CanaryResult, *, min_repetitions: int, min_share: float) -> str:
