@@ -93,7 +93,7 @@ def test_a_listed_prompt_that_is_tied_to_its_training_images_stays_in_its_slice(
         tmp_path, training_set=str(images), embedder="specimen", prompts=str(tmp_path / "prompts.csv")
     )
     slices = {prompt.text: (prompt.slice, prompt.example_ids) for prompt in listed.prompts.prompts}
-    assert slices == {"a cat": ("pets", ("0",)), "a cow": ("farm", ())}
+    assert slices == {"a cat": ("pets", ("0.png",)), "a cow": ("farm", ())}
 
 
 def test_a_folder_without_a_lora_is_named(tmp_path):
