@@ -175,7 +175,9 @@ def test_a_baseline_of_another_sampler_is_refused_with_what_differs(checked):
     bless()
     conftest = checked.path / "conftest.py"
     conftest.write_text(conftest.read_text().replace('"kind": "copier"', '"kind": "copier", "steps": 9'))
-    assert "got other sampler settings (steps: - and 9); audit with the same." in one_line(audit(checked, "-x"))
+    assert "got other sampler settings (steps: - and 9); audit with the same." in one_line(
+        audit(checked, "-x")
+    )
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"schema": 9}', '{"schema": 1, "model": "x"}'])
