@@ -219,14 +219,12 @@ def _the_evaluation(pipeline: Pipeline, step: Step, *, n: int, scale: float) -> 
             f"{answers or 'none'}; its predictions cannot be read, audit without this screen."
         )
     (evaluation,) = step.evaluations
-    if (
-        evaluation.latent.shape[1:] != step.sample_shape[1:]
-        or evaluation.output.shape[1:] != step.given.shape[1:]
-    ):
+    shapes = [tuple(part.shape[1:]) for part in (evaluation.latent, evaluation.output, step.given)]
+    if any(shape != step.sample_shape[1:] for shape in shapes):
         raise ScreenUnavailable(
-            f"{name} must give its network the latent and its sampler the network's answer, got shapes "
-            f"{tuple(evaluation.latent.shape)} and {tuple(evaluation.output.shape)} for a latent of "
-            f"{step.sample_shape}; its predictions cannot be read, audit without this screen."
+            f"{name} must predict something of the latent's own shape and give all of it to its sampler, got "
+            f"{', '.join(map(str, shapes))} for a latent of {step.sample_shape[1:]}; its predictions cannot "
+            "be read, audit without this screen."
         )
     output, given = evaluation.output.float(), step.given.float()
     expected = output

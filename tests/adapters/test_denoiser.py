@@ -378,6 +378,66 @@ def test_a_pipeline_that_guides_in_another_way_is_refused():
         generator_of(other, SamplerSettings()).predict_steps(REQUESTS, steps=1)
 
 
+def test_a_pipeline_that_evaluates_its_network_beside_the_step_is_refused():
+    class Twice(StableDiffusionPipeline):
+        def __call__(self, *args, guidance_scale=3.0, **kwargs):
+            self.unet(torch.zeros(1, 4, 16, 16), 1, torch.zeros(1, 8, 8))
+            return super().__call__(*args, guidance_scale=guidance_scale, **kwargs)
+
+    other = Twice(**parts())
+    other.set_progress_bar_config(disable=True)
+    with pytest.raises(
+        ScreenUnavailable, match=r"Twice must evaluate its network once a step, on 6 latents .*, got \[1, 6\]"
+    ):
+        generator_of(other, SamplerSettings()).predict_steps(REQUESTS, steps=1)
+
+
+def test_a_network_that_predicts_its_variance_too_is_refused():
+    config = {key: value for key, value in parts()["unet"].config.items() if not key.startswith("_")}
+    learned = diffusion(ddim(), unet=UNet2DConditionModel.from_config({**config, "out_channels": 8}))
+    with pytest.raises(
+        ScreenUnavailable,
+        match=r"must predict something of the latent's own shape .*, got \(4, 16, 16\), \(8, ",
+    ):
+        generator_of(learned).predict_steps(REQUESTS, steps=1)
+
+
+def test_low_noise_of_a_network_that_is_told_no_timestep_is_refused():
+    class Clockless(UNet2DConditionModel):
+        def forward(self, sample, when, encoder_hidden_states, **others):
+            return super().forward(sample, when, encoder_hidden_states, **others)
+
+    config = {key: value for key, value in parts()["unet"].config.items() if not key.startswith("_")}
+    generator = generator_of(diffusion(ddim(), unet=Clockless.from_config(config)))
+    generator.predict_steps(REQUESTS, steps=1)
+    with pytest.raises(
+        ScreenUnavailable, match=r"must tell its network a timestep for this screen, got none"
+    ):
+        generator.predict_low_noise(REQUESTS)
+
+
+def test_low_noise_of_a_sampler_that_counts_time_otherwise_is_refused():
+    scheduler = EulerDiscreteScheduler(
+        **TABLE, timestep_type="continuous", prediction_type="v_prediction", use_karras_sigmas=True,
+        sigma_min=0.002, sigma_max=700.0,
+    )  # fmt: skip
+    generator = generator_of(diffusion(scheduler))
+    generator.predict_steps(REQUESTS, steps=1)
+    with pytest.raises(
+        ScreenUnavailable, match=r"must count time in training steps .*'continuous'; take anoth"
+    ):
+        generator.predict_low_noise(REQUESTS)
+
+
+def test_a_sampler_without_a_level_a_step_is_refused():
+    scheduler = ddim()
+    scheduler.sigmas = torch.ones(3)
+    with pytest.raises(
+        ScreenUnavailable, match=r"must have a sigma a step, got 3 for 4 steps; give the model"
+    ):
+        generator_of(diffusion(scheduler)).predict_steps(REQUESTS, steps=1)
+
+
 def test_a_sampler_with_levels_of_its_own_is_refused():
     with pytest.raises(
         ScreenUnavailable,

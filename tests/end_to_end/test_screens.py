@@ -53,6 +53,18 @@ def test_the_clean_twin_does_not_score_the_same_prompts_high(bench, folder):
         assert area_under_roc(take(bench, name, memorized), take(clean, name, memorized)) >= 0.9
 
 
+@pytest.mark.parametrize("name", SCREENS)
+def test_a_score_of_a_real_model_does_not_depend_on_the_batch(bench, name):
+    captions = ["a lighthouse", "a violin", "an owl"]
+    taken = [
+        screen_prompts(
+            lambda: bench.generator, name, those, request=bench.unit_store.request, batch_size=batch_size
+        )
+        for those, batch_size in ((captions, 5), (captions[1:2], 32))
+    ]
+    assert taken[0][1].score == pytest.approx(taken[1][0].score, rel=1e-4)
+
+
 def test_scores_of_a_second_audit_cost_nothing(bench, folder, monkeypatch):
     captions = ["a lighthouse", "a violin"]
     first = take(bench, "anisotropy", captions)

@@ -1,13 +1,16 @@
 """A screen's threshold keeps to its false positive rate, ties and all, or is refused."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from memex_audit.errors import CalibrationError
-from memex_audit.records import ScreenScore
-from memex_audit.screen_thresholds import choose_threshold
+from memex_audit.errors import CalibrationError, ScreenUnavailable
+from memex_audit.records import GenerationRequest, Prediction, ScreenScore
+from memex_audit.screen_thresholds import calibrate_screens, choose_threshold
 
 
 def scores(*values, **others):
@@ -74,3 +77,68 @@ def test_scores_of_several_screens_are_refused():
     mixed = [*scores(*range(60)), *scores(*range(60), seeds=4)]
     with pytest.raises(CalibrationError, match=r"must be of one screen with the same seeds and steps, got"):
         choose_threshold(mixed, alpha=0.05)
+
+
+NEGATIVES = [f"caption {number}" for number in range(60)]
+
+
+def bench_with(generator):
+    """What of a bench the screens are taken with."""
+    return SimpleNamespace(
+        generator=generator,
+        unit_store=SimpleNamespace(
+            request=lambda prompt, number: GenerationRequest(prompt=prompt, seed=int(prompt.split()[1]))
+        ),
+        batch_size=16,
+        screen_scores=None,
+        notes=[],
+    )
+
+
+class Distilled:
+    """Predicts with its prompt alone; seeds of one prompt agree, so that all cliques are alike."""
+
+    def predict_steps(self, requests, *, steps, unconditional=True):
+        if unconditional:
+            raise ScreenUnavailable("no prediction without a prompt")
+        pictures = np.ones((len(requests), 4), np.float32)
+        return (
+            Prediction(latent=pictures, conditional=pictures, unconditional=None, signal=0.1, noise=0.9),
+        ) * steps
+
+    def predict_low_noise(self, requests):
+        raise ScreenUnavailable("no prediction without a prompt")
+
+
+def test_screens_that_cannot_be_taken_are_left_out_of_a_calibration_with_a_note():
+    bench = bench_with(Distilled())
+    assert list(calibrate_screens(bench, NEGATIVES, alpha=0.05)) == []
+    assert bench.notes[:2] == [
+        "no threshold for the screen guidance-difference: no prediction without a prompt",
+        "no threshold for the screen anisotropy: no prediction without a prompt",
+    ]
+    assert bench.notes[2].startswith(
+        "no threshold for the screen one-step-clique: negatives must differ in their scores"
+    )
+
+
+def test_a_generator_without_predictions_is_calibrated_without_screens():
+    bench = bench_with(object())
+    assert list(calibrate_screens(bench, NEGATIVES, alpha=0.05)) == []
+    assert bench.notes == ["no thresholds for screens: object offers no predict_steps and predict_low_noise."]
+
+
+def test_screens_that_can_be_taken_are_calibrated():
+    class Known(Distilled):
+        def predict_steps(self, requests, *, steps, unconditional=True):
+            if unconditional:
+                raise ScreenUnavailable("no prediction without a prompt")
+            pictures = np.random.default_rng([r.seed for r in requests]).standard_normal((len(requests), 4))
+            return (
+                Prediction(latent=pictures, conditional=pictures, unconditional=None, signal=0.1, noise=0.9),
+            )
+
+    bench = bench_with(Known())
+    (found,) = calibrate_screens(bench, NEGATIVES, alpha=0.05)
+    assert (found.name, found.negatives, found.flagged, found.seeds) == ("one-step-clique", 60, 3, 4)
+    assert len(bench.notes) == 2
