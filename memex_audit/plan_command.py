@@ -74,6 +74,7 @@ def _check_limit(options: "dict[str, str | None]") -> None:
 def plan_lines(plan: "AuditPlan") -> list[str]:
     """Return the plan as lines of a terminal."""
     from memex_audit.explain import percent
+    from memex_audit.rates.attempts import attempt_of
 
     lines = [
         f"A pass of {plan.model} at limit {percent(plan.limit)}, with {percent(plan.confidence)} confidence, "
@@ -90,9 +91,11 @@ def plan_lines(plan: "AuditPlan") -> list[str]:
         if not plan.in_frame:
             lines.append("  none")
     lines += ["", *_as_set_up(plan)]
+    first, extension = attempt_of(1, plan.confidence), attempt_of(2, plan.confidence)
     lines.append(
-        f"To be able to extend an inconclusive audit once, fix both beforehand: {plan.first_run:,} groups, "
-        f"then {plan.with_extension:,} in all."
+        f"To be able to extend an inconclusive audit once, fix both beforehand: {plan.first_run:,} groups at "
+        f"{percent(first.confidence, 3)} confidence, then {plan.with_extension:,} in all at "
+        f"{percent(extension.confidence, 3)}."
     )
     return lines
 
@@ -100,7 +103,7 @@ def plan_lines(plan: "AuditPlan") -> list[str]:
 def _cost_lines(plan: "AuditPlan") -> list[str]:
     cost = plan.cost
     said = f"{cost.least} generations a prompt" + (
-        f", up to {cost.most} where it is not decided by then" if cost.most > cost.least else ""
+        f" in which no two agree, up to {cost.most} otherwise" if cost.most > cost.least else ""
     )
     if cost.evaluations:
         said += f"; {cost.evaluations} network evaluations each"

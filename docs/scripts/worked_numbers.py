@@ -12,22 +12,26 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import binom
 
-from memex_audit.config import PRESETS
+from memex_audit.config import Settings
 from memex_audit.explain import percent, percent_beside
 from memex_audit.extraction.calibration import negatives_needed
-from memex_audit.rates.blind_spot import blind_spot, blind_spot_of_outcome, flag_power
+from memex_audit.extraction.protocol import SequentialTest, blind_spot, flag_power
+from memex_audit.rates.attempts import attempt_of, extension_needed
 from memex_audit.rates.bounds import binomial_lower, binomial_upper, groups_needed
+from memex_audit.rates.frames import Stratum, bound_frame
+from memex_audit.rates.planning import groups_to_pass, plan_audits
+from memex_audit.rates.two_phase import sample_needed
+from memex_audit.thresholds import test_of
 
 DOCS = Path(__file__).parents[1]
 POWER_CURVES = DOCS / "assets" / "power.svg"
 BLOCK = re.compile(r"(<!-- worked_numbers.py: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 CONFIDENCE = 0.95
-# Protocols by name: looks, and generations that make a clique.
-PROTOCOLS: Mapping[str, tuple[tuple[int, ...], int]] = {
-    "`default`: 4, then 16": (PRESETS["default"].looks, PRESETS["default"].clique_size),
-    "`--memex-generations 16`": ((16,), 4),
-    "`--memex-generations 64`": ((64,), 4),
-    "`carlini-2023`: 500": (PRESETS["carlini-2023"].looks, PRESETS["carlini-2023"].clique_size),
+PROTOCOLS: Mapping[str, SequentialTest] = {
+    "`default`: 4, then up to 32": test_of(Settings()),
+    "`--memex-generations 16`": test_of(Settings(generations=16)),
+    "`--memex-generations 64`": test_of(Settings(generations=64)),
+    "`carlini-2023`: 500": test_of(Settings(preset="carlini-2023")),
 }
 # The chart's size and margins in pixels, and where its logarithmic axis begins.
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 760, 360, 56, 40, 28, 52
@@ -84,10 +88,11 @@ def power() -> str:
     """Give the probability of a flag by protocol and replicating share, and each protocol's blind spot."""
     shares = (0.01, 0.02, 0.05, 0.10, 0.25, 0.50, 0.75)
     rows = []
-    for name, (looks, clique_size) in PROTOCOLS.items():
-        chances = [_chance(float(p)) for p in flag_power(shares, looks, clique_size)]
-        rows.append((name, f"{clique_size}", *chances, f"**{percent(blind_spot(looks, clique_size))}**"))
-    head = ("generations a prompt", "clique", *(percent(share) for share in shares), "blind spot")
+    for name, test in PROTOCOLS.items():
+        chances = [_chance(float(p)) for p in flag_power(shares, test)]
+        cliques = ", ".join(map(str, test.flag_at))
+        rows.append((name, cliques, *chances, f"**{percent(blind_spot(test))}**"))
+    head = ("generations a prompt", "clique that flags", *(percent(share) for share in shares), "blind spot")
     return _table(head, rows)
 
 
@@ -98,7 +103,7 @@ def _chance(p: float) -> str:
 def exclusions() -> str:
     """Give the share that no edge among n generations excludes."""
     counts = (4, 8, 16, 32, 64, 128)
-    rows = [("excludes shares above", *(percent(blind_spot_of_outcome(n, (n, 10_000), 4)) for n in counts))]
+    rows = [("excludes shares above", *(percent(binomial_upper(1, n, CONFIDENCE)) for n in counts))]
     return _table(("no two alike among", *map(str, counts)), rows)
 
 
@@ -113,7 +118,7 @@ def costs() -> str:
     rows = []
     for name, n in (
         ("`default`, every prompt stops after 4", 4),
-        ("`default`, every prompt goes on to 16", 16),
+        ("`default`, every prompt goes on to 32", 32),
         ("`--memex-generations 64`", 64),
         ("`carlini-2023`", 500),
     ):
@@ -121,7 +126,63 @@ def costs() -> str:
     return _table(("protocol", "pictures a prompt", "pictures", "network evaluations"), rows)
 
 
+def frames() -> str:
+    """Bound a frame of 5,000 groups of which 5 % are audited whole, by the sample of the others."""
+    census = Stratum(size=250, sampled=250, extracted=3)
+    rows = []
+    for n in (100, 300, 1_000, 4_750):
+        samples = (Stratum(size=4_750, sampled=n, extracted=x) for x in (0, 1))
+        seen = [bound_frame((census, sample), CONFIDENCE) for sample in samples]
+        rows.append((f"{n:,} of 4,750", *(f"{b.upper_groups:,}, {percent(b.upper)}" for b in seen)))
+    return _table(("sampled below the cut", "none extracted there", "one extracted there"), rows)
+
+
+def frame_sizes() -> str:
+    """Count the groups that a clean sample must have, by the size of the frame."""
+    rows = []
+    for limit in (0.01, 0.001):
+        sizes = (groups_to_pass(limit, CONFIDENCE, frame_size=n) for n in (50, 320, 1_000, 5_000, 100_000))
+        unknown = groups_needed(limit, CONFIDENCE)
+        rows.append((percent(limit), *(f"{size:,}" for size in sizes), f"{unknown:,}"))
+    return _table(("limit", "N = 50", "320", "1,000", "5,000", "100,000", "not known"), rows)
+
+
+def screened() -> str:
+    """Count the groups to sample below the cut, by what was extracted above it."""
+    found = (0, 3, 10, 30, 49, 51)
+    needed = [sample_needed(0.01, CONFIDENCE, above=250, below=4_750, extracted_above=x) for x in found]
+    row = ("sampled below", *("no sample passes" if n is None else f"{n:,}" for n in needed))
+    return _table(("extracted above the cut", *map(str, found)), [row])
+
+
+def plans() -> str:
+    """Give what a pass takes at 0.1 %, and how likely it is."""
+    rows = []
+    for plan in plan_audits(0.001, CONFIDENCE):
+        chances = (f"{100 * chance:.0f} %" for chance in plan.chances)
+        rows.append((str(plan.allowed), f"{plan.groups:,}", *chances))
+    head = ("may be extracted", "groups", "true rate 0.01 %", "true rate 0.05 %", "true rate 0.1 %")
+    return _table(head, rows)
+
+
+def attempts() -> str:
+    """Count the clean groups of a first run, and those that its one extension takes in all."""
+    first = attempt_of(1, CONFIDENCE).confidence
+    rows = []
+    for limit in (0.05, 0.01, 0.001):
+        n = groups_needed(limit, first)
+        needed = (groups_needed(limit, CONFIDENCE), n, extension_needed(limit, CONFIDENCE, n))
+        rows.append((percent(limit), *(f"{groups:,}" for groups in needed)))
+    head = ("limit", "a single run at 95 %", "first run at 95.5 %", "with its extension, at 99.5 %")
+    return _table(head, rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
+    "attempts": attempts,
+    "frame sizes": frame_sizes,
+    "frames": frames,
+    "plans": plans,
+    "screened": screened,
     "clean bounds": clean_bounds,
     "some bounds": some_bounds,
     "sizes": sizes,
@@ -147,8 +208,8 @@ def power_curves() -> str:
         f'replicate</title><rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
         *_axes(),
     ]
-    for number, (name, (looks, clique_size)) in enumerate(PROTOCOLS.items()):
-        chances = flag_power(shares, looks, clique_size)
+    for number, (name, test) in enumerate(PROTOCOLS.items()):
+        chances = flag_power(shares, test)
         line = " ".join(f"{_across(s):.1f},{_down(c):.1f}" for s, c in zip(shares, chances, strict=True))
         x, colour = LEFT + 178 * number, COLOURS[number]
         parts.append(f'<polyline points="{line}" stroke="{colour}" stroke-width="2.5" fill="none"/>')

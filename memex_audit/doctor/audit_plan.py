@@ -11,6 +11,7 @@ from memex_audit.doctor.machine import find_device
 from memex_audit.doctor.model import find_drawing
 from memex_audit.doctor.plan import draw_one
 from memex_audit.errors import ModelError
+from memex_audit.extraction.protocol import outcomes
 from memex_audit.rates.attempts import attempt_of, extension_needed
 from memex_audit.rates.images_extracted import has_few_captions
 from memex_audit.rates.planning import (
@@ -29,7 +30,7 @@ from memex_audit.workbench import Workbench
 class GenerationCost:
     """What a prompt and a generation cost.
 
-    `least`, `most`: generations of a prompt that is decided at its first look, and at its last;
+    `least`, `most`: generations of a prompt in which no two agree, and of one that is decided last;
     `evaluations`: network evaluations of a generation, `seconds`: measured; None where that is not known.
     """
 
@@ -77,7 +78,7 @@ class AuditPlan:
         return self.n_prompts / self.n_groups if self.n_groups else 1.0
 
     def generations(self, groups: int) -> tuple[int, int]:
-        """Generations of so many groups: if every prompt is decided at its first look, and at its last."""
+        """Generations of so many groups: if none of a prompt's agree, and if all prompts are decided last."""
         prompts = groups * self.prompts_a_group
         return round(prompts * self.cost.least), round(prompts * self.cost.most)
 
@@ -125,11 +126,13 @@ def make_plan(
 
 def _cost(bench: Workbench, prompts: PromptSet | None, *, draw: bool) -> GenerationCost:
     """Count and time a generation, drawn as the audit draws it."""
-    looks = test_of(bench.settings).looks
+    test = test_of(bench.settings)
+    # Not the first look: a test for rare replicas stops nowhere before it has seen enough.
+    least = round(float(outcomes(0.0, test).generations))
     seconds = None
     if draw:
         seconds, check = draw_one(bench, prompts.prompts[0].text if prompts else ANY_PROMPT)
         if check.state is State.MISSING:
             raise ModelError(f"a model must draw to be timed, got: {check.said}; {check.advice}.")
     evaluations = find_drawing(bench.model_folder, bench.sampler).evaluations
-    return GenerationCost(least=looks[0], most=looks[-1], evaluations=evaluations, seconds=seconds)
+    return GenerationCost(least=least, most=test.looks[-1], evaluations=evaluations, seconds=seconds)

@@ -50,7 +50,7 @@ def test_a_plan_is_a_table_of_what_a_pass_takes():
     lines = plan_lines(PLAN)
     assert lines[0] == "A pass of ./my-model at limit 0.1 %, with 95 % confidence, preset default"
     assert lines[1] == (
-        "4 generations a prompt, up to 32 where it is not decided by then; 100 network evaluations each; "
+        "4 generations a prompt in which no two agree, up to 32 otherwise; 100 network evaluations each; "
         "0.9 s each, measured on cuda:0"
     )
     head, none, one = (line.split() for line in lines[4:7])
@@ -62,7 +62,9 @@ def test_a_plan_is_a_table_of_what_a_pass_takes():
         "This audit has 320 groups: if none is extracted the rate is at most 0.93 %, which is inconclusive "
         "for prompts like these."
     )
-    assert lines[-1].endswith("fix both beforehand: 3,100 groups, then 7,427 in all.")
+    assert lines[-1].endswith(
+        "fix both beforehand: 3,100 groups at 95.5 % confidence, then 7,427 in all at 99.5 %."
+    )
 
 
 def test_a_frame_has_a_table_of_its_own():
@@ -112,6 +114,12 @@ def test_a_plan_is_made_of_the_audit_as_it_is_set_up(run, timed, tmp_path):
     entry = plan["like_these"][0]
     assert (entry["groups"], entry["generations"], entry["evaluations"]) == (59, [1_416] * 2, [28_320] * 2)
     assert entry["hours"] == pytest.approx([708 / 3600] * 2)
+
+
+def test_a_test_for_rare_replicas_is_counted_to_where_it_stops(run, timed):
+    done = run("--blind-spot", "0.3", "--limit", "0.05", "--json")
+    # looks at 4, 8, 16, 32 and 64; no two agreeing is clean from 16 on
+    assert json.loads(done.output)["generations_a_prompt"] == {"least": 16, "most": 64}
 
 
 def test_without_drawing_no_model_is_loaded(run, monkeypatch):
