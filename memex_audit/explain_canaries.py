@@ -25,14 +25,20 @@ def canary_rows(result: CanaryResult) -> Iterator[tuple[str, ...]]:
         )
 
 
+def canary_table(result: CanaryResult) -> list[str]:
+    """Return the rows as lines of a Markdown table."""
+    table = [HEADINGS, ("---",) * len(HEADINGS), *canary_rows(result)]
+    return ["| " + " | ".join(row) + " |" for row in table]
+
+
 def explain_canaries(result: CanaryResult) -> str:
     """Say what was planted, and how the figures of the table are to be read."""
     n = sum(level.canaries for level in planted_levels(result))
     planted = "1 canary" if n == 1 else f"{n:,} canaries"
     return (
         f"{planted} planted, each ranked by exposure among {result.references:,} never planted; bounds of a "
-        f"share are one-sided at {percent(result.confidence)} confidence; an exposure of b bits or more comes by "
-        f"chance with 2^-b; seal {result.seal[:16]}"
+        f"share are one-sided at {percent(result.confidence)} confidence; by chance an exposure of b bits or "
+        f"more comes with 2^-b; seal {result.seal[:16]}"
     )
 
 

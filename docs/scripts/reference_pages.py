@@ -8,7 +8,7 @@ import ast
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +86,7 @@ def commands() -> str:
     """Return usage, help and options of every command of `memex`."""
     context = click.Context(main, info_name="memex")
     parts = []
-    for name in main.list_commands(context):
-        command = main.commands[name]
+    for name, command in _commands_of(main):
         own = click.Context(command, info_name=name, parent=context)
         usage = " ".join(own.get_usage().removeprefix("Usage: ").split())
         rows = [_parameter_row(p, own) for p in command.params if isinstance(p, click.Option)]
@@ -95,6 +94,15 @@ def commands() -> str:
         text = inspect.cleandoc(command.help or "").replace("\b\n", "")
         parts.append(f"## memex {name}\n\n```text\n{usage}\n```\n\n{text}\n\n{table}")
     return "\n\n".join(parts)
+
+
+def _commands_of(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Yield every command below a group with its words."""
+    for name, command in sorted(group.commands.items()):
+        if isinstance(command, click.Group):
+            yield from _commands_of(command, f"{prefix}{name} ")
+        else:
+            yield prefix + name, command
 
 
 def _parameter_row(option: click.Option, context: click.Context) -> tuple[str, str]:

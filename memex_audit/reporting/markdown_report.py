@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from memex_audit.explain import counted, explain_controls, percent
-from memex_audit.explain_canaries import HEADINGS, canary_rows, explain_canaries
+from memex_audit.explain_canaries import canary_table, explain_canaries
 from memex_audit.explain_rate import how_bounded, rate_sentence, units
 from memex_audit.explain_run import (
     as_sentence,
@@ -142,7 +142,7 @@ def _canaries(canaries: CanaryResult) -> list[str]:
     return [
         f"{prose(explain_canaries(canaries))}.",
         "",
-        *rows,
+        *canary_table(canaries),
         "",
         f"Seal of their manifest, printed when they were made: {code(canaries.seal)}",
     ]

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -9,17 +10,24 @@ import pytest
 from memex_audit.assertions import AuditInconclusive, ControlFailed, assert_canaries_detected
 from memex_audit.canaries.auditing import canary_control, levels_of
 from memex_audit.explain import explain_control
-from memex_audit.explain_canaries import canary_rows, explain_canaries
+from memex_audit.explain_canaries import canary_rows, canary_table, explain_canaries
 from memex_audit.explain_run import explain_power
 from memex_audit.records import AuditResult, CanaryFinding, CanaryResult, ControlResult, RunVerdict, Verdict
-from memex_audit.reporting.json_report import SCHEMA_FILE, read_result, result_to_json, write_json
+from memex_audit.reporting.json_report import (
+    SCHEMA_FILE,
+    read_result,
+    record_from_dict,
+    result_to_json,
+    write_json,
+)
 
 
 def canary(repetitions: int, *, detected: bool, rank: int = 1, name: str = "a") -> CanaryFinding:
     return CanaryFinding(
         canary_id=name, repetitions=repetitions, detected=detected,
         verdict=Verdict.EXTRACTED if detected else Verdict.NOT_FLAGGED,
-        replicas=16 * detected, generations=16, nearest=0.05, rank=rank, candidates=4, exposure={1: 2.0, 2: 1.0, 4: 0.0}[rank],
+        replicas=16 * detected, generations=16, nearest=0.05, rank=rank, candidates=4,
+        exposure={1: 2.0, 2: 1.0, 4: 0.0}[rank],
     )  # fmt: skip
 
 
@@ -116,3 +124,10 @@ def test_references_are_not_asked_for():
 def test_asking_for_more_repetitions_than_were_planted_is_inconclusive():
     with pytest.raises(AuditInconclusive, match="no canary was planted 65 times or more, the most is 64"):
         assert_canaries_detected(MIXED, min_repetitions=65)
+
+
+def test_the_table_of_the_documentation_is_that_of_the_result_kept_beside_it():
+    docs = Path(__file__).parents[2] / "docs"
+    kept = record_from_dict(CanaryResult, json.loads((docs / "assets" / "canaries.json").read_text()))
+    assert "\n".join(canary_table(kept)) in (docs / "how-to" / "canaries.md").read_text()
+    assert kept.levels == levels_of(kept.canaries, kept.confidence)
