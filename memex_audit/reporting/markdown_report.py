@@ -137,8 +137,6 @@ def _controls(result: AuditResult) -> list[str]:
 
 
 def _canaries(canaries: CanaryResult) -> list[str]:
-    table = [HEADINGS, ("---",) * len(HEADINGS), *canary_rows(canaries)]
-    rows = ["| " + " | ".join(row) + " |" for row in table]
     return [
         f"{prose(explain_canaries(canaries))}.",
         "",
