@@ -27,6 +27,7 @@ MARK = re.compile(r"^<!-- generated: ([a-z ]+) -->$", re.MULTILINE)
 TOPICS: Mapping[str, tuple[str, ...]] = {
     "What is audited": (
         "model", "lora", "training_set", "embedder", "duplicate_similarity", "prompts", "max_prompts",
+        "canaries",
     ),
     "How pictures are drawn": ("steps", "guidance", "size", "batch_size", "device", "dtype", "seed"),
     "How a prompt is decided": (
@@ -73,20 +74,19 @@ def presets() -> str:
         (
             f"`{name}`",
             ", then ".join(map(str, preset.looks)),
-            str(preset.clique_size),
-            str(preset.edge_delta or "the calibration's"),
+            str(preset.clique_size or "planned for each look"),
             str(preset.match_delta or "the calibration's"),
         )
         for name, preset in PRESETS.items()
     ]
-    return _table(("preset", "generations a prompt", "clique", "edge delta", "match delta"), rows)
+    return _table(("preset", "generations a prompt", "clique", "match delta"), rows)
 
 
 def commands() -> str:
     """Return usage, help and options of every command of `memex`."""
     context = click.Context(main, info_name="memex")
     parts = []
-    for name, command in _commands_of(main):
+    for name, command in commands_of(main):
         own = click.Context(command, info_name=name, parent=context)
         usage = " ".join(own.get_usage().removeprefix("Usage: ").split())
         rows = [_parameter_row(p, own) for p in command.params if isinstance(p, click.Option)]
@@ -96,11 +96,11 @@ def commands() -> str:
     return "\n\n".join(parts)
 
 
-def _commands_of(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+def commands_of(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
     """Yield every command below a group with its words."""
     for name, command in sorted(group.commands.items()):
         if isinstance(command, click.Group):
-            yield from _commands_of(command, f"{prefix}{name} ")
+            yield from commands_of(command, f"{prefix}{name} ")
         else:
             yield prefix + name, command
 

@@ -169,7 +169,7 @@ def test_the_reference_names_every_option_command_fixture_and_field():
     for option in OPTIONS:
         assert pages.options().count(f"`{option.flag} {option.metavar}`") == 1
         assert f"`memex_{option.name}`" in pages.options()
-    for name, command in main.commands.items():
+    for name, command in pages.commands_of(main):
         assert f"## memex {name}\n" in pages.commands()
         assert command.help.splitlines()[0] in pages.commands()
     for name in ("memex", "duplicated_prompt", "memex_generator", "memex_embedder", "memex_training_index"):
