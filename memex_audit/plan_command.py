@@ -1,6 +1,7 @@
 """The command `memex plan`: what a pass takes, before hours are spent on it."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from memex_audit.doctor.audit_plan import AuditPlan
     from memex_audit.rates.planning import PlannedAudit
 
-HEAD = ("may be extracted", "groups", "generations", "evaluations", "time")
+HEAD = ("extracted", "groups", "generations", "evaluations", "time")
 
 
 @click.command()
@@ -43,7 +44,15 @@ def plan(frame_size: int | None, no_draw: bool, as_json: bool, **options: str | 
     _check_limit(options)
     settings, rootdir = read_pytest_settings(options, Path.cwd())
     found = make_plan(settings, rootdir, frame_size=frame_size, draw=not no_draw)
-    click.echo(json.dumps(plan_as_json(found), indent=2) if as_json else "\n".join(plan_lines(found)))
+    if as_json:
+        click.echo(json.dumps(plan_as_json(found), indent=2))
+        return
+    from memex_audit.reporting.terminal import WIDEST, wrapped
+
+    width = min(shutil.get_terminal_size().columns, WIDEST)
+    for line in plan_lines(found):
+        # What starts with a space is a table's.
+        click.echo(line if line.startswith(" ") else "\n".join(wrapped(line, width)))
 
 
 def _check_limit(options: "dict[str, str | None]") -> None:
@@ -85,9 +94,10 @@ def plan_lines(plan: "AuditPlan") -> list[str]:
         lines.append(
             "captions are so few that the rate counts training images: no number of groups is needed"
         )
-    lines += ["", "For prompts like these:", *_table(plan, plan.like_these)]
+    chance = "on the right the chance of a pass at that true rate"
+    lines += ["", f"For prompts like these; {chance}:", *_table(plan, plan.like_these)]
     if plan.frame_size:
-        lines += ["", f"For a frame of {plan.frame_size:,} groups:", *_table(plan, plan.in_frame)]
+        lines += ["", f"For a frame of {plan.frame_size:,} groups; {chance}:", *_table(plan, plan.in_frame)]
         if not plan.in_frame:
             lines.append("  none")
     lines += ["", *_as_set_up(plan)]
@@ -129,7 +139,7 @@ def _table(plan: "AuditPlan", planned: "Sequence[PlannedAudit]") -> list[str]:
     from memex_audit.doctor.plan import time_text
     from memex_audit.explain import percent
 
-    head = (*HEAD, *(f"passes at {percent(rate)}" for rate in plan.rates))
+    head = (*HEAD, *(f"at {percent(rate)}" for rate in plan.rates))
     rows = []
     for audit in planned:
         generations, _ = plan.generations(audit.groups)
