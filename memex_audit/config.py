@@ -238,7 +238,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="generations", parse=_two_or_more, metavar="N",
            help="generations a prompt in one look, instead of the preset's looks"),
     Option(name="blind_spot", parse=_share, metavar="SHARE",
-           help="smallest share of replicas among a prompt's generations that must be found with 95 %; a smaller "
+           help="smallest share of replicas among a prompt's generations that must be found (power 0.95); a smaller "
                 "one takes more generations (default: 0.76)"),
     Option(name="steps", parse=_whole, metavar="N", help="sampler steps (default: the model's)"),
     Option(name="guidance", parse=_scale, metavar="SCALE", help="guidance scale (default: the model's)"),
