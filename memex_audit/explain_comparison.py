@@ -35,8 +35,8 @@ def difference(found: Comparison) -> str:
     """
     if found.lower is None or found.upper is None:
         return "no difference can be given, nothing was decided in both"
-    bounds = f"{_points(found.lower)} to {_points(found.upper)}"
-    return f"{_points(found.difference)} ({bounds}, {percent(found.confidence)} confidence)"
+    bounds = f"{_signed(found.lower)} to {_signed(found.upper)}"
+    return f"{_signed(found.difference)} points ({bounds}, {percent(found.confidence)} confidence)"
 
 
 def change_line(entry: PromptChange, prompts: Mapping[str, str]) -> str:
@@ -125,7 +125,7 @@ def _next(found: Comparison) -> str:
     return "nothing"
 
 
-def _points(share: float) -> str:
-    """Write a difference of shares as percentage points."""
+def _signed(share: float) -> str:
+    """Write a difference of shares in percentage points, with its sign."""
     text = f"{100 * share:+.2f}".rstrip("0").rstrip(".")
-    return "0 points" if text in ("+0", "-0") else f"{text} points"
+    return "0" if text in ("+0", "-0") else text

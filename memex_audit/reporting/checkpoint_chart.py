@@ -15,6 +15,7 @@ BASE = TOP + PLOT_HEIGHT
 TOPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0)
 LINES = 4
 LONGEST_NAME = 26
+CLOSE = 150  # pixels between points that are too few for names on one line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +94,10 @@ def rate_by_checkpoint(rates: Sequence[CheckpointRate]) -> str:
     _axis(drawing, width, top)
     _limit(drawing, width, top, rates)
     room = (width - LEFT - RIGHT) / max(len(rates), 1)
+    # Names side by side would run into each other where there are many: every other one stands lower.
+    lines = 2 if room < CLOSE else 1
     for number, rate in enumerate(rates):
-        _point(drawing, rate, LEFT + (number + 0.5) * room, top, second_line=number % 2 == 1 and room < 150)
+        _point(drawing, rate, LEFT + (number + 0.5) * room, top, line=number % lines, lines=lines)
     return drawing.svg()
 
 
@@ -115,7 +118,7 @@ def _limit(drawing: Drawing, width: int, top: float, rates: Sequence[CheckpointR
     drawing.text(width - RIGHT, at - 5, f"limit {percent(limit)}", anchor="end", css="mark", weight="bold")
 
 
-def _point(drawing: Drawing, rate: CheckpointRate, x: float, top: float, *, second_line: bool) -> None:
+def _point(drawing: Drawing, rate: CheckpointRate, x: float, top: float, *, line: int, lines: int) -> None:
     low, high = (BASE - share / top * PLOT_HEIGHT for share in (rate.lower, rate.upper))
     drawing.line(x, low, x, high, css="interval")
     for end in (low, high):
@@ -124,7 +127,12 @@ def _point(drawing: Drawing, rate: CheckpointRate, x: float, top: float, *, seco
     css = "extracted" if rate.extracted else "nothing-given-back"
     drawing.circle(x, BASE - share / top * PLOT_HEIGHT, 5, css=css)
     name = rate.name if len(rate.name) <= LONGEST_NAME else f"{rate.name[: LONGEST_NAME - 3]}..."
-    # Names side by side would run into each other where there are many.
-    shift = 15 if second_line else 0
-    drawing.text(x, BASE + 18 + shift, name, size=11, anchor="middle", weight="bold")
-    drawing.text(x, BASE + 50, f"{rate.extracted:,} of {rate.units:,}", size=11, anchor="middle", css="soft")
+    drawing.text(x, BASE + 18 + 15 * line, name, size=11, anchor="middle", weight="bold")
+    drawing.text(
+        x,
+        BASE + 19 + 15 * lines,
+        f"{rate.extracted:,} of {rate.units:,}",
+        size=11,
+        anchor="middle",
+        css="soft",
+    )
