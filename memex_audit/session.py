@@ -59,6 +59,7 @@ class AuditSession:
         self.n_notes_sent: int | None = None
         self._n_selected = 0
         self._n_deselected = 0
+        self._lacks_canaries = False
 
     # -- parts, made when first asked for
 
@@ -176,7 +177,11 @@ class AuditSession:
         """Make no case of canaries where none are given: nothing is skipped, and nothing left out."""
         if self.settings.canaries or not inspect.isfunction(obj):
             return None
-        return [] if "planted_canaries" in inspect.signature(obj).parameters else None
+        code = inspect.unwrap(obj).__code__
+        if "planted_canaries" not in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
+            return None
+        self._lacks_canaries = True
+        return []
 
     @pytest.hookimpl
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -202,6 +207,8 @@ class AuditSession:
     @pytest.hookimpl
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> list[str]:
         """Say what is audited, where anything is."""
+        if not items and self._lacks_canaries:
+            return ["memex: cases of canaries are made where --memex-canaries FILE names their manifest"]
         if not any(map(is_audit_case, items)):
             return []
         from memex_audit.reporting.terminal import header_lines

@@ -135,6 +135,14 @@ def test_without_canaries_their_case_is_not_made_and_the_run_is_whole(planted):
     assert "canaries planted" not in run.stdout.str()
 
 
+def test_their_case_alone_without_canaries_says_what_it_takes(planted):
+    run = planted.audit("audits/test_canaries.py", *GIVEN)
+    assert run.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    run.stdout.fnmatch_lines(
+        ["memex: cases of canaries are made where --memex-canaries FILE names their manifest"]
+    )
+
+
 def test_asking_for_canaries_where_none_are_given_says_so(planted):
     (planted.path / "audits" / "test_canaries.py").write_text("def test_asks(memex):\n    memex.canaries()\n")
     run = planted.audit("audits/test_canaries.py", *GIVEN)
