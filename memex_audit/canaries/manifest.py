@@ -73,7 +73,7 @@ class Manifest:
         groups = {prompt.group_id for prompt in prompts.prompts} - left
         size = prompts.frame.size
         frame = replace(prompts.frame, size=None if size is None else size - len(groups))
-        strata = tuple(stratum.without(groups) for stratum in prompts.strata)
+        strata = tuple(rest for stratum in prompts.strata if (rest := stratum.without(groups)).size)
         return replace(prompts, prompts=kept, frame=frame, strata=strata), len(prompts.prompts) - len(kept)
 
     def read_picture(self, canary: Canary) -> bytes:

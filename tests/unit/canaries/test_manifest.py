@@ -8,7 +8,7 @@ import pytest
 from memex_audit.canaries.making import Plan, make_canaries
 from memex_audit.canaries.manifest import read_manifest, seal_of
 from memex_audit.errors import CanaryError
-from memex_audit.records import AuditPrompt, Frame, PromptSet
+from memex_audit.records import AuditPrompt, Frame, FrameStratum, PromptSet
 from memex_audit.training_set.prompts import prompt_id_of
 
 
@@ -129,6 +129,18 @@ def test_captions_of_canaries_are_left_out_of_the_audit_set_and_its_frame(made):
     assert (left_out, kept.frame.size) == (2, 38)
     kept, left_out = made.leave_out(prompts_of("a cat", size=None))
     assert (left_out, kept.frame.size) == (0, None)
+
+
+def test_strata_of_the_frame_lose_the_groups_of_canaries(made):
+    canary = made.planted[0].caption
+    strata = (
+        FrameStratum(name="duplicated", size=1, group_ids=(f"group of {canary}",)),
+        FrameStratum(name="others", size=9, group_ids=("group of a cat", "group of a dog")),
+    )
+    listed = replace(prompts_of("a cat", canary, "a dog", size=10), strata=strata)
+    kept, _ = made.leave_out(listed)
+    assert kept.strata == strata[1:]
+    assert kept.frame.size == sum(stratum.size for stratum in kept.strata) == 9
 
 
 def test_an_audit_set_of_canaries_alone_is_refused(made):
