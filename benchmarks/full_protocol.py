@@ -1,8 +1,8 @@
 """Run the study's full protocol once on the specimen: 500 generations a prompt, kept as data.
 
 `python benchmarks/full_protocol.py --store FOLDER` draws what the store lacks (about 70 CPU minutes for both
-twins) and writes benchmarks/data/full-protocol-TWIN.npz. Prompts: all probes, and of the others the first
-so many by SHA-256 of their caption. The seeds are no calibration's and no audit's.
+twins) and writes benchmarks/data/full-protocol-TWIN.npz. Prompts: all probes (of the clean twin those that
+its sibling learned 8 times or more), and of the others the first so many by SHA-256 of their caption. The seeds are no calibration's and no audit's.
 
 In a file, for each prompt: `captions`, `roles`, `copies`; `nearest` float32 (prompts, 500), l2 to the nearest
 training image of the caption; `nearest_row` int16, which of them that is; `edge_deltas` float16 (prompts, 124750),
@@ -26,6 +26,8 @@ from memex_audit.workbench import Workbench
 ROOT_SEED = 350_000
 GENERATIONS = 500
 OTHERS = {"duplicated": 20, "deduplicated": 8}
+# Probes that the clean twin saw once are audited where the other twin learned them by heart.
+LEAST_COPIES = {"duplicated": 1, "deduplicated": 8}
 LARGEST_KEPT = 0.25
 DATA = Path(__file__).with_name("data")
 
@@ -33,7 +35,10 @@ DATA = Path(__file__).with_name("data")
 def prompts_of(twin: str) -> list[str]:
     """Return the probes, most copies first, and a sample of the other captions."""
     roles = read_roles()
-    probes = sorted((c for c, (role, _) in roles.items() if role == "probe"), key=lambda c: (-roles[c][1], c))
+    probes = sorted(
+        (c for c, (role, copies) in roles.items() if role == "probe" and copies >= LEAST_COPIES[twin]),
+        key=lambda c: (-roles[c][1], c),
+    )
     others = [caption for caption, (role, _) in roles.items() if role != "probe"]
     return probes + sorted(others, key=lambda c: hashlib.sha256(c.encode()).digest())[: OTHERS[twin]]
 

@@ -124,6 +124,16 @@ class Audit:
         """Return the findings of the whole audit set, in its order."""
         return tuple(self.finding(prompt) for prompt in self.prompts.prompts)
 
+    def why_not_drawn(self, prompt: AuditPrompt) -> str | None:
+        """Say why no picture is drawn for a prompt: it scored low, and is not in the random sample."""
+        prompt_id, screen = self.prompts.read_as.get(prompt.prompt_id, prompt.prompt_id), self.prompts.screen
+        if screen is None or prompt_id in self._prompts or prompt_id not in screen.scores:
+            return None
+        return (
+            f"not drawn for: {screen.name} scores {screen.scores[prompt_id].score:.4g}, under the cut of "
+            f"{screen.cut:.4g}, and it is not in the random sample of such prompts; the rate covers it"
+        )
+
     def rate(self, *, limit: float, confidence: float) -> Rate:
         """Return the extraction rate of the whole audit set with its bounds.
 
@@ -194,8 +204,16 @@ class Audit:
         judgement = judge(
             prompt, look, self.protocol_of(prompt.prompt_id), self._matcher, self._evaluations_per_image()
         )
-        self._findings[prompt.prompt_id] = judgement.finding
+        self._findings[prompt.prompt_id] = self._with_screen(judgement.finding)
         self._seeds_near[prompt.prompt_id] = judgement.seeds_near
+
+    def _with_screen(self, finding: Finding) -> Finding:
+        """Add what the screen said of a prompt, and what it cost."""
+        if self.prompts.screen is None or finding.prompt_id not in self.prompts.screen.scores:
+            return finding
+        score = self.prompts.screen.scores[finding.prompt_id]
+        cost = finding.network_evaluations + score.network_evaluations
+        return replace(finding, network_evaluations=cost, screen=score)
 
     def _looks(self, prompts: Sequence[AuditPrompt], looks: Sequence[int], number: int) -> Iterator[Look]:
         texts = [prompt.text for prompt in prompts]

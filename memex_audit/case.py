@@ -102,6 +102,8 @@ class Memex:
 
     def finding(self, prompt: AuditPrompt) -> Finding:
         """Return what the audit found for this prompt; its batch is drawn on first access."""
+        if reason := self._session.audit.why_not_drawn(prompt):
+            pytest.skip(reason)
         finding = self._session.audit.finding(prompt)
         self._asked = finding.prompt_id
         self._note("finding", finding)

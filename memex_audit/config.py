@@ -12,6 +12,7 @@ from memex_audit.errors import ConfigurationError
 DEFAULT_MODEL = "specimen:deduplicated"
 SPECIMEN_LORA = "specimen:lora"
 AUTO = "auto"
+SCREEN_NAMES = ("guidance-difference", "anisotropy", "one-step-clique")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,7 @@ class Settings:
     preset: str = "default"
     generations: int | None = None
     blind_spot: float | None = None
+    screen: str = "none"
     steps: int | None = None
     guidance: float | None = None
     size: tuple[int, int] | None = None
@@ -240,6 +242,9 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="blind_spot", parse=_share, metavar="SHARE",
            help="smallest share of replicas among a prompt's generations that must be found (power 0.95); a smaller "
                 "one takes more generations (default: 0.76)"),
+    Option(name="screen", parse=_one_of("none", *SCREEN_NAMES), metavar="NAME",
+           help="score every prompt by a few network evaluations first; audit those that score high, and of the "
+                f"others a random sample: {', '.join(SCREEN_NAMES)} (default: none)"),
     Option(name="steps", parse=_whole, metavar="N", help="sampler steps (default: the model's)"),
     Option(name="guidance", parse=_scale, metavar="SCALE", help="guidance scale (default: the model's)"),
     Option(name="size", parse=_size, metavar="HxW",

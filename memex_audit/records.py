@@ -124,13 +124,42 @@ class StratumCount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScreenScore:
+    """How suspicious a screen finds a prompt, the higher the more; it decides order and budget only.
+
+    `name`: the screen's; `network_evaluations`: what the score cost when it was taken, on one latent each;
+    `seeds`, `steps`: how many of the prompt's first seeds, and sampler steps of each.
+    """
+
+    name: str
+    score: float
+    network_evaluations: int
+    seeds: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScreenUse:
+    """How a screen divided a frame: groups that score `cut` or more are audited all.
+
+    `scores`: of every prompt of the frame by its id; a prompt that has one and is not in the audit set was not
+    drawn for.
+    """
+
+    name: str
+    cut: float
+    scores: dict[str, ScreenScore] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PromptSet:
     """The prompts of an audit, most duplicated first, and the frame they come from.
 
     `n_examples`, `n_captions`: training images, and distinct captions of them; `duplicated_share`: share of
     the images that have another within the duplicate similarity. None where no training set was mined.
     `read_as`: ids of prompts that the model reads as another one, by the id of the one that stands for them.
-    `strata`: of the frame, where it is known which of its groups were drawn, and how; else none.
+    `strata`: of the frame, where it is known which of its groups were drawn, and how; else none. `screen`:
+    what divided the frame, if anything did.
     """
 
     prompts: tuple[AuditPrompt, ...]
@@ -141,6 +170,7 @@ class PromptSet:
     set_aside: tuple[SetAside, ...] = ()
     read_as: dict[str, str] = field(default_factory=dict)
     strata: tuple[FrameStratum, ...] = ()
+    screen: ScreenUse | None = None
 
 
 def prompt_set_digest(prompt_ids: Iterable[str]) -> str:
@@ -180,21 +210,6 @@ class Prediction:
     unconditional: "NDArray[np.float32] | None"
     signal: float
     noise: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScreenScore:
-    """How suspicious a screen finds a prompt, the higher the more; it decides order and budget only.
-
-    `name`: the screen's; `network_evaluations`: what the score cost when it was taken, on one latent each;
-    `seeds`, `steps`: how many of the prompt's first seeds, and sampler steps of each.
-    """
-
-    name: str
-    score: float
-    network_evaluations: int
-    seeds: int
-    steps: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,7 +294,7 @@ class Finding:
     smallest l2 of any generation to a training image of the caption, or to the clique's match, None where
     there was nothing to compare with; `images_extracted`: training images that two seeds or more lie near;
     `images`: those, most seeds first, where the rate counts them one by one (the first 1,000); `slice`: the
-    prompt's.
+    prompt's. `screen`: what a screen said, its cost among the network evaluations.
     """
 
     prompt_id: str
@@ -301,6 +316,7 @@ class Finding:
     images_extracted: int = 0
     images: tuple[ImageExtracted, ...] = field(default=(), repr=False)
     slice: str | None = None
+    screen: ScreenScore | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,7 +95,7 @@ class AuditSession:
         from memex_audit.progress import generation_progress
 
         return self.bench.audit(
-            self.bench.prompts_as_read,
+            self.bench.audit_set,
             units=plan_work_units(self._nodeids, self._worker.count, largest=self._largest_unit),
             progress=generation_progress(self.config, self.prompts),
         )

@@ -16,6 +16,7 @@ from memex_audit.errors import ConfigurationError, EmbedderError, TrainingSetErr
 from memex_audit.few_captions import protocols_of_few_captions, tie_uncaptioned
 from memex_audit.model_bench import ModelBench
 from memex_audit.protocols import Embedder, Index, TrainingSet
+from memex_audit.rates.images_extracted import has_few_captions
 from memex_audit.records import Calibration, PromptSet, Protocol, Provenance, prompt_set_digest
 from memex_audit.thresholds import choose_calibration, choose_protocol, test_of
 from memex_audit.work_units import ALONE, Worker
@@ -172,6 +173,50 @@ class Workbench(ModelBench):
         prompts, notes = merge_read_alike(self.prompts, self.generator)
         self.notes += notes
         return prompts
+
+    @cached_property
+    def audit_set(self) -> PromptSet:
+        """The prompts that are drawn for: all that the model tells apart, or those that a screen leaves.
+
+        Raises:
+            ScreenUnavailable: the screen's quantity does not exist for this model.
+            ConfigurationError: the prompts are a sample of their frame.
+        """
+        name, prompts = self.settings.screen, self.prompts_as_read
+        if name == "none":
+            return prompts
+        if has_few_captions(prompts):
+            self.notes.append("captions are few: every one is audited, and no screen was used")
+            return prompts
+        from filelock import FileLock
+
+        from memex_audit.screened_set import divide_by_screen
+        from memex_audit.screening.screens import screen_prompts
+
+        # With pytest-xdist the first worker takes the scores, and the others find them.
+        with FileLock(self.store_folder / "screens.lock"):
+            scores = screen_prompts(
+                lambda: self.generator,
+                name,
+                [prompt.text for prompt in prompts.prompts],
+                request=self.unit_store.request,
+                batch_size=self.batch_size,
+                kept=self.screen_scores,
+            )
+        chosen = divide_by_screen(
+            prompts,
+            scores,
+            self.calibration,
+            limit=self.settings.limit,
+            confidence=self.settings.confidence,
+            seed=self.settings.seed,
+        )
+        n, cost = len(prompts.prompts), sum(score.network_evaluations for score in scores)
+        self.notes.append(
+            f"{name} scored {n:,} prompts with {cost:,} network evaluations; pictures were drawn for "
+            f"{len(chosen.prompts):,} of them"
+        )
+        return chosen
 
     def tie_to_training_set(self, listed: PromptSet) -> PromptSet:
         """Give listed prompts the training images that stand under the same caption."""

@@ -90,7 +90,8 @@ def extraction_rate(
         method=bound.method if bound else METHOD,
         blind_spot=blind_spot,
         strata=counts,
-        upper_of_alike=upper_of_alike if bound else None,
+        # Of strata that were sampled at different rates, the groups together are like no population.
+        upper_of_alike=upper_of_alike if bound and all(c.sampled == c.size for c in counts) else None,
     )
 
 

@@ -117,7 +117,7 @@ def mine(
         threshold = float(facts["duplicate_similarity"] if similarity is None else similarity)
         content_fingerprint = str(facts["content_fingerprint"])
     duplicates = folder / f"duplicates-{threshold!r}.parquet"
-    selected = folder / f"prompts-{threshold!r}-{max_prompts}-{seed}.parquet"
+    selected = folder / f"audit-set-{threshold!r}-{max_prompts}-{seed}.parquet"
 
     def select(partial: Path) -> None:
         from memex_audit.training_set.prompt_table import write_table
