@@ -9,9 +9,8 @@ from memex_audit.doctor.data import count_prompts, find_prompts, is_embedded
 from memex_audit.doctor.examination import ANY_PROMPT
 from memex_audit.doctor.machine import find_device
 from memex_audit.doctor.model import find_drawing
-from memex_audit.doctor.plan import draw_one
+from memex_audit.doctor.plan import draw_one, pictures_of_a_prompt
 from memex_audit.errors import ModelError
-from memex_audit.extraction.protocol import outcomes
 from memex_audit.rates.attempts import attempt_of, extension_needed
 from memex_audit.rates.images_extracted import has_few_captions
 from memex_audit.rates.planning import (
@@ -22,7 +21,6 @@ from memex_audit.rates.planning import (
     plan_audits,
 )
 from memex_audit.records import PromptSet
-from memex_audit.thresholds import test_of
 from memex_audit.workbench import Workbench
 
 
@@ -126,13 +124,11 @@ def make_plan(
 
 def _cost(bench: Workbench, prompts: PromptSet | None, *, draw: bool) -> GenerationCost:
     """Count and time a generation, drawn as the audit draws it."""
-    test = test_of(bench.settings)
-    # Not the first look: a test for rare replicas stops nowhere before it has seen enough.
-    least = round(float(outcomes(0.0, test).generations))
+    least, most = pictures_of_a_prompt(bench.settings)
     seconds = None
     if draw:
         seconds, check = draw_one(bench, prompts.prompts[0].text if prompts else ANY_PROMPT)
         if check.state is State.MISSING:
             raise ModelError(f"a model must draw to be timed, got: {check.said}; {check.advice}.")
     evaluations = find_drawing(bench.model_folder, bench.sampler).evaluations
-    return GenerationCost(least=least, most=test.looks[-1], evaluations=evaluations, seconds=seconds)
+    return GenerationCost(least=least, most=most, evaluations=evaluations, seconds=seconds)

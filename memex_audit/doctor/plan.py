@@ -6,6 +6,7 @@ from pathlib import Path
 from memex_audit.config import Settings
 from memex_audit.doctor.checks import Check, missing, ok, warning
 from memex_audit.doctor.model import Drawing
+from memex_audit.extraction.protocol import outcomes
 from memex_audit.generation.fingerprints import fine_tune_fingerprint, model_fingerprint, model_key
 from memex_audit.project import shown
 from memex_audit.rates.images_extracted import generations_for, has_few_captions
@@ -57,22 +58,31 @@ def _fits(calibration: Calibration, bench: Workbench, fingerprint: str) -> bool:
     return found == (fingerprint, bench.settings.preset, test_of(bench.settings).looks)
 
 
+def pictures_of_a_prompt(settings: Settings) -> tuple[int, int]:
+    """Return the pictures of a prompt in which no two agree, and of one that is decided last.
+
+    Not the first look: a test that is to see rare replicas stops nowhere before it has seen enough.
+    """
+    test = test_of(settings)
+    return round(float(outcomes(0.0, test).generations)), test.looks[-1]
+
+
 def pictures_to_draw(settings: Settings, prompts: PromptSet | None, n_prompts: int) -> tuple[int, int]:
-    """Return how many pictures are drawn at least, and if every prompt goes on to the last look.
+    """Return how many pictures are drawn if none of a prompt's agree, and if every prompt is decided last.
 
     Args:
         settings: of the audit.
         prompts: None where they are not known yet.
         n_prompts: how many there are, or at most can be.
     """
-    looks = test_of(settings).looks
+    least, most = pictures_of_a_prompt(settings)
     if (
         prompts is None
         or not has_few_captions(prompts)
         or settings.generations
         or settings.preset != "default"
     ):
-        return n_prompts * looks[0], n_prompts * looks[-1]
+        return n_prompts * least, n_prompts * most
     exact = sum(generations_for(len(prompt.example_ids)) for prompt in prompts.prompts)
     return exact, exact
 

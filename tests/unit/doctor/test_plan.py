@@ -90,6 +90,11 @@ def test_pictures_are_those_of_the_first_and_the_last_look():
     assert pictures_to_draw(Settings(generations=7), None, 3) == (21, 21)
 
 
+def test_a_test_for_rare_replicas_draws_more_than_its_first_look_of_every_prompt():
+    # looks at 4, 8, 16, 32 and 64; no two agreeing is clean from 16 on
+    assert pictures_to_draw(Settings(blind_spot=0.3), None, 3) == (48, 192)
+
+
 def test_a_caption_of_many_images_is_drawn_as_often_as_they_need():
     captions = tuple(
         AuditPrompt(prompt_id=text, text=text, group_id=text, duplication_count=1, example_ids=(text,) * n)
