@@ -18,8 +18,9 @@ from memex_audit.judging import Look, goes_on, judge
 from memex_audit.protocols import Generator
 from memex_audit.rates.extraction_rate import extraction_rate
 from memex_audit.rates.images_extracted import ImageCount, count_images, images_extracted_rate
-from memex_audit.records import AuditPrompt, Finding, Generation, PromptSet, Protocol, Rate, Unit
+from memex_audit.records import AuditPrompt, Finding, Generation, PromptSet, Protocol, Rate, Unit, Verdict
 from memex_audit.rounds import Rounds
+from memex_audit.spending import Spending
 
 # Training images of one finding whose pictures are shown.
 MOST_EXHIBITS = 20
@@ -54,6 +55,7 @@ class Audit:
     training set to look in: then a flagged prompt counts as extracted in the rate. `units`: ids of the
     prompts that this run selected, in groups that one process audits; no batch goes beyond its group.
     `protocols`: by prompt id, where captions are few and each is decided by a protocol of its own.
+    `spending`: what may be drawn; what is not decided when it ends is UNDECIDED.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Audit:
         units: Sequence[Sequence[str]] = (),
         progress: Progress = no_progress,
         protocols: Mapping[str, Protocol] = MappingProxyType({}),
+        spending: Spending | None = None,
     ) -> None:
         self.prompts = prompts
         self.protocol = protocol
@@ -79,6 +82,7 @@ class Audit:
         self._matcher = matcher
         self._batch_size = batch_size
         self._progress = progress
+        self._spending = spending or Spending(None)
         self._findings: dict[str, Finding] = {}
         # An image may be near one seed of each of two prompts: what each was near is kept.
         self._seeds_near: dict[str, Mapping[str, int]] = {}
@@ -192,13 +196,50 @@ class Audit:
     def _draw_and_decide(self, rounds: Rounds, wanted: str) -> None:
         """Draw the next look of a batch of prompts, and keep what it decides."""
         number, names = rounds.next_batch(wanted)
-        batch = [self._prompts[name] for name in names]
+        batch = self._affordable([self._prompts[name] for name in names], number)
+        if not batch:
+            self._end_undecided(rounds)
+            return
         looks_of = self._looks_of(names)
         for prompt, look in zip(batch, self._looks(batch, looks_of, number), strict=True):
             onward = number + 1 < len(looks_of) and goes_on(look, self.protocol_of(prompt.prompt_id))
             if not onward:
                 self._keep(prompt, look)
             rounds.settle(number, prompt.prompt_id, goes_on=onward)
+
+    def _affordable(self, batch: list[AuditPrompt], number: int) -> list[AuditPrompt]:
+        """Return what the budget covers: the batch, its first prompt, or nothing.
+
+        Raises:
+            ConfigurationError: the budget does not even cover the first.
+        """
+        if not self._spending.has_end:
+            return batch
+        n, missing = self._looks_of([batch[0].prompt_id])[number], 0
+        for chosen in (batch, batch[:1]):
+            missing = sum(len(self._store.missing(prompt.text, n)) for prompt in chosen)
+            if not missing or self._spending.may_draw(missing, self._evaluations_per_image()):
+                return chosen
+        self._spending.refuse_if_nothing_was_drawn(missing, self._evaluations_per_image())
+        return []
+
+    def _end_undecided(self, rounds: Rounds) -> None:
+        """Judge what is there of every prompt that still waits: it may be enough to see a replica."""
+        for number, name in rounds.waiting():
+            prompt, drawn = self._prompts[name], []
+            if number:
+                looks = self._looks_of([name])
+                (drawn,) = draw(
+                    self._store,
+                    self._generator,
+                    [prompt.text],
+                    looks[number - 1],
+                    batch_size=self._batch_size,
+                )
+            self._keep(prompt, self._look(prompt, drawn))
+            if self._findings[name].verdict is not Verdict.EXTRACTED:
+                self._findings[name] = replace(self._findings[name], verdict=Verdict.UNDECIDED)
+            rounds.settle(number, name, goes_on=False)
 
     def _keep(self, prompt: AuditPrompt, look: Look) -> None:
         judgement = judge(
@@ -219,9 +260,14 @@ class Audit:
         texts = [prompt.text for prompt in prompts]
         before, n = (0, *looks)[number : number + 2]
         with self._progress(len(texts) * (n - before)) as advance:
-            drawn = draw(
-                self._store, self._generator, texts, n, batch_size=self._batch_size, progress=advance
-            )
+            self._spending.begin()
+
+            def hear(just_drawn: int) -> None:
+                if self._spending.has_end:
+                    self._spending.count(just_drawn, self._evaluations_per_image())
+                advance(just_drawn)
+
+            drawn = draw(self._store, self._generator, texts, n, batch_size=self._batch_size, progress=hear)
             for prompt, pictures in zip(prompts, drawn, strict=True):
                 yield self._look(prompt, pictures)
 

@@ -124,7 +124,7 @@ class Memex:
 
     def rate(self) -> Rate:
         """Return the extraction rate of the whole audit set, with its bounds."""
-        rate = self._session.audit.rate(limit=self._settings.limit, confidence=self._settings.confidence)
+        rate = self._session.rate(limit=self._settings.limit, confidence=self._settings.confidence)
         findings = self._session.audit.findings()
         for finding in findings:
             self._note("finding", finding)

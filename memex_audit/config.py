@@ -21,7 +21,7 @@ class Preset:
 
     With `clique_size` the last look decides by it. Without, boundaries are planned (extraction/protocol.py)
     such that a prompt replicating in `blind_spot` of its generations is flagged with `power`, and one where
-    chance gives no picture more than `null_share` with at most `alpha`. A delta only where the preset fixes it.
+    chance gives no picture more than `null_share` with at most `alpha`. A delta where the preset fixes it.
     """
 
     looks: tuple[int, ...]
@@ -49,6 +49,14 @@ class Lora:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What a run may spend on drawing: network evaluations, or minutes from its first picture on."""
+
+    evaluations: int | None = None
+    minutes: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Every option with its default; None means that the preset, the calibration or the model decides."""
 
@@ -63,6 +71,7 @@ class Settings:
     generations: int | None = None
     blind_spot: float | None = None
     screen: str = "none"
+    budget: Budget | None = None
     steps: int | None = None
     guidance: float | None = None
     size: tuple[int, int] | None = None
@@ -151,10 +160,10 @@ def _share(text: str) -> float:
 
 
 def _limit(text: str) -> float:
-    if (value := _number(text)) == 0:
+    if _number(text) == 0:
         raise ValueError(
-            "above 0 (no number of groups shows that nothing is extracted; none seen in 320 groups is at most "
-            "0.93 % with 95 % confidence: give a limit that you could bear)"
+            "above 0 (no number of groups shows that nothing is extracted; none seen in 320 groups is at "
+            "most 0.93 % with 95 % confidence: give a limit that you could bear)"
         )
     return _share(text)
 
@@ -210,6 +219,19 @@ def _one_of(*names: str) -> Callable[[str], str]:
     return parse
 
 
+def _budget(text: str) -> Budget:
+    for unit in ("min", "nfe"):
+        if text.lower().endswith(unit):
+            number = text[: -len(unit)].strip().replace(",", "").replace("_", "")
+            try:
+                amount = float(number)
+            except ValueError:
+                break
+            if math.isfinite(amount) and amount > 0:
+                return Budget(minutes=amount) if unit == "min" else Budget(evaluations=int(amount))
+    raise ValueError("a positive number of minutes or network evaluations, such as 30min or 200000nfe")
+
+
 def _evidence(text: str) -> str:
     kind, _, folder = text.partition(":")
     if text != "mosaic" and not (kind == "full" and folder):
@@ -240,11 +262,14 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="generations", parse=_two_or_more, metavar="N",
            help="generations a prompt in one look, instead of the preset's looks"),
     Option(name="blind_spot", parse=_share, metavar="SHARE",
-           help="smallest share of replicas among a prompt's generations that must be found (power 0.95); a smaller "
-                "one takes more generations (default: 0.76)"),
+           help="smallest share of replicas among a prompt's generations that must be found (power 0.95); a "
+                "smaller one takes more generations (default: 0.76)"),
     Option(name="screen", parse=_one_of("none", *SCREEN_NAMES), metavar="NAME",
-           help="score every prompt by a few network evaluations first; audit those that score high, and of the "
-                f"others a random sample: {', '.join(SCREEN_NAMES)} (default: none)"),
+           help="score every prompt by a few network evaluations first; audit those that score high, and of "
+                f"the others a random sample: {', '.join(SCREEN_NAMES)} (default: none)"),
+    Option(name="budget", parse=_budget, metavar="AMOUNT",
+           help="draw for at most so long, 30min, or so many network evaluations, 200000nfe; what is not "
+                "decided then is UNDECIDED, and goes on in the next run (default: no end)"),
     Option(name="steps", parse=_whole, metavar="N", help="sampler steps (default: the model's)"),
     Option(name="guidance", parse=_scale, metavar="SCALE", help="guidance scale (default: the model's)"),
     Option(name="size", parse=_size, metavar="HxW",
@@ -278,8 +303,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="redact", parse=_one_of("captions"), metavar="WHAT",
            help="captions: show no prompt text in any output"),
     Option(name="canaries", parse=str, metavar="FILE",
-           help="manifest of canaries that were planted into the training set, written by `memex canary make`; "
-                "they are audited, and left out of the rate"),
+           help="manifest of canaries that were planted into the training set, written by `memex canary "
+                "make`; they are audited, and left out of the rate"),
     Option(name="on_extracted", parse=_one_of("fail", "xfail"), metavar="POLICY",
            help="what an extracted prompt does to its case: fail or xfail (default: fail)"),
     Option(name="inconclusive", parse=_one_of("fail", "warn"), metavar="POLICY",

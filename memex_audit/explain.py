@@ -207,15 +207,20 @@ def _how_sure(finding: Finding, protocol: Protocol) -> str:
             "draws little variety. Without a matching training image it is no extraction."
         )
     if finding.verdict is Verdict.UNDECIDED:
-        return f"not at all: {_undecided_reason(finding)}. It counts as extracted in the rate's upper bound."
+        reason = _undecided_reason(finding, protocol)
+        return f"not at all: {reason}. It counts as extracted in the rate's upper bound."
     once = "a single generation near a training image can be chance. " if finding.near_miss else ""
     return once + _blind(finding.blind_spot, protocol.unit)
 
 
-def _undecided_reason(finding: Finding) -> str:
+def _undecided_reason(finding: Finding, protocol: Protocol) -> str:
     drawn = finding.generations + finding.set_aside
+    if not drawn:
+        return "nothing was drawn for it, as the budget was spent"
     if finding.generations < 2 or finding.generations < finding.set_aside:
         return f"only {finding.generations} of {_generations(drawn)} could be judged"
+    if drawn < protocol.looks[-1]:
+        return f"{_generations(drawn)} do not decide it, and the budget was spent"
     return f"the search for a clique among {_generations(finding.generations)} gave up before an answer"
 
 

@@ -1,7 +1,7 @@
 """Rate -> words. Each is worded once, here, for every report and failure."""
 
 from memex_audit.explain import counted, percent, percent_beside, with_repeat
-from memex_audit.rates.verdicts import rate_verdict
+from memex_audit.rates.verdicts import LAST_ATTEMPT, is_exploratory, rate_verdict
 from memex_audit.records import Rate, RunVerdict, Unit
 
 
@@ -23,6 +23,8 @@ def explain_rate(rate: Rate, *, rerun: str | None = None) -> str:
     """Say what a rate shows against its limit: claim, evidence, how sure, what next; one line each."""
     limit = percent(rate.limit)
     outcome = rate_verdict(rate)
+    if is_exploratory(rate) and outcome is RunVerdict.INCONCLUSIVE:
+        return with_repeat(_explain_exploratory(rate), rerun)
     claims = {
         RunVerdict.PASS: f"The extraction rate is within the limit of {limit}.",
         RunVerdict.FAIL: f"The extraction rate is over the limit of {limit}.",
@@ -39,6 +41,20 @@ def explain_rate(rate: Rate, *, rerun: str | None = None) -> str:
         f"Next: {advice[outcome] if outcome in advice else what_settles(rate)}.",
     ]
     return with_repeat("\n".join(lines), rerun)
+
+
+def _explain_exploratory(rate: Rate) -> str:
+    """Say why a run that comes after the extension shows nothing, whatever its bound."""
+    alpha = percent(1 - (rate.overall_confidence or rate.confidence))
+    return "\n".join(
+        [
+            f"Inconclusive: run {rate.attempt} of this audit is exploratory, and no pass.",
+            f"Evidence: {'; '.join(_rate_counts(rate))}.",
+            f"How sure: {_bounds(rate)}. Who draws new prompts or seeds until a run passes has shown "
+            f"nothing: the first run and one extension share the {alpha} that may err.",
+            "Next: judge the model by those two (memex runs), or change it and audit what has become of it.",
+        ]
+    )
 
 
 def _rate_counts(rate: Rate) -> list[str]:
@@ -96,7 +112,8 @@ def how_bounded(rate: Rate) -> str:
         return rate.method
     if rate.strata and not any(stratum.sampled < stratum.size for stratum in rate.strata):
         return rate.method
-    return f"{percent(rate.confidence)} confidence, {_method(rate.method)}"
+    run = {0: "", 1: ", first run", 2: ", extension"}.get(rate.attempt, f", exploratory run {rate.attempt}")
+    return f"{percent(rate.confidence)} confidence{run}, {_method(rate.method)}"
 
 
 def _method(method: str) -> str:
@@ -122,7 +139,9 @@ def what_settles(rate: Rate) -> str:
         return _what_settles_a_frame(rate)
     from memex_audit.rates.bounds import groups_needed
 
-    needed = groups_needed(rate.limit, rate.confidence, rate.extracted_groups + rate.undecided_groups)
+    needed = groups_needed(
+        rate.limit, _confidence_of_next(rate), rate.extracted_groups + rate.undecided_groups
+    )
     if rate.frame_size is not None and needed > rate.frame_size:
         return (
             f"it would take {needed:,} groups with no further extraction, and the frame has "
@@ -135,11 +154,20 @@ def what_settles(rate: Rate) -> str:
     )
 
 
+def _confidence_of_next(rate: Rate) -> float:
+    """Return the confidence that a run with more groups is bounded at."""
+    if not 0 < rate.attempt < LAST_ATTEMPT or rate.overall_confidence is None:
+        return rate.confidence
+    from memex_audit.rates.attempts import attempt_of
+
+    return attempt_of(rate.attempt + 1, rate.overall_confidence).confidence
+
+
 def _what_settles_a_frame(rate: Rate) -> str:
     from memex_audit.rates.extraction_rate import strata_of
     from memex_audit.rates.frames import groups_that_settle
 
-    needed = groups_that_settle(strata_of(rate.strata), rate.limit, rate.confidence)
+    needed = groups_that_settle(strata_of(rate.strata), rate.limit, _confidence_of_next(rate))
     if needed is None:
         undecided = f", or decide the {units(rate, rate.undecided_groups)} that are not" * bool(
             rate.undecided_groups

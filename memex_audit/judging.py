@@ -115,7 +115,7 @@ def read_look(look: Look, protocol: Protocol) -> CliqueReading:
 
 
 def goes_on(look: Look, protocol: Protocol) -> bool:
-    """Whether a prompt needs the next look: nothing is decided, or a single seed lies near a training image."""
+    """Whether a prompt needs the next look: nothing is decided, or one seed lies near a training image."""
     seeds_near = int((look.own.distances <= protocol.match_delta).sum(axis=0).max(initial=0))
     if seeds_near >= SEEDS_FOR_EXTRACTION:
         return False

@@ -7,7 +7,7 @@ the order in which they were written, whatever the clock said.
 import json
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,12 +18,16 @@ from filelock import FileLock
 from memex_audit.errors import LedgerError
 from memex_audit.ledger_file import damage, is_missing, opened, reason_of, set_aside
 from memex_audit.records import AuditResult, prompt_set_digest
-from memex_audit.reporting.json_report import record_from_dict, record_to_dict
+from memex_audit.reporting.json_report import plain, record_from_dict, record_to_dict
 
 LEDGER_FILE = "ledger.sqlite"
 LATEST = "latest"
 ID_BYTES = 4
 SHORTEST_PREFIX = 3
+
+
+# Digest of the sampler settings with the root seed, digest of the prompts.
+Draw = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +101,23 @@ class Ledger:
         with self._connection() as connection:
             rows = connection.execute(f"{_SELECT_RUNS} WHERE {where} ORDER BY number", given)
             return tuple(RunSummary(**dict(row)) for row in rows)
+
+    def draws(self, model_fingerprint: str, settings: Mapping[str, object]) -> tuple[Draw, ...]:
+        """Return the distinct draws of this model under these sampler settings that a rate was made of.
+
+        A draw is a root seed, which is in the settings' digest, and a set of prompts: runs that repeat one
+        have seen nothing new. In the order of their first runs.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        if is_missing(self.path):
+            return ()
+        with self._connection() as connection:
+            rows = connection.execute(_SELECT_DRAWS, {"model_fingerprint": model_fingerprint})
+            found = [tuple(row) for row in rows]
+        wanted = json.loads(json.dumps(plain(settings)))
+        return tuple(dict.fromkeys((d, p) for d, p, used in found if json.loads(used) == wanted))
 
     def find(self, name: str) -> RunSummary:
         """Return the run of that name: its id or the beginning of it, `latest`, or `latest~N`, N runs before.
@@ -180,6 +201,10 @@ def _counted_back(runs: tuple[RunSummary, ...], name: str) -> RunSummary:
 _SELECT_RUNS = (
     "SELECT id, model, created, verdict, rate, model_fingerprint, settings_digest, prompt_set FROM runs"
 )
+_SELECT_DRAWS = """
+SELECT settings_digest, prompt_set, json_extract(result, '$.provenance.settings') FROM runs
+WHERE model_fingerprint = :model_fingerprint AND rate IS NOT NULL ORDER BY number
+"""
 _INSERT_RUN = """
 INSERT INTO runs (id, model, created, verdict, rate, model_fingerprint, settings_digest, prompt_set, result)
 VALUES (:id, :model, :created, :verdict, :rate, :model_fingerprint, :settings_digest, :prompt_set, :result)

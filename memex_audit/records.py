@@ -142,8 +142,8 @@ class ScreenScore:
 class ScreenUse:
     """How a screen divided a frame: groups that score `cut` or more are audited all.
 
-    `scores`: of every prompt of the frame by its id; a prompt that has one and is not in the audit set was not
-    drawn for.
+    `scores`: of every prompt of the frame by its id; a prompt that has one and is not in the audit set was
+    not drawn for.
     """
 
     name: str
@@ -328,7 +328,8 @@ class Rate:
     group: rates/images_extracted.py. `captions`, `images`: of the training set; `images_extracted`: how many
     of the images two seeds lie near. None where there is no training set. `strata`: of the frame, where the
     bounds are of its groups (rates/frames.py); `upper_of_alike` is then the binomial bound beside them, of
-    prompts like these.
+    prompts like these. `attempt`: which run of this audit it is, from 1, and `overall_confidence` that of all
+    its runs together, of which `confidence` is this run's part (rates/attempts.py); 0 and None by itself.
     """
 
     extracted: int
@@ -356,6 +357,8 @@ class Rate:
     images_extracted: int | None = None
     strata: tuple[StratumCount, ...] = ()
     upper_of_alike: float | None = None
+    attempt: int = 0
+    overall_confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Divide an audit set by screen score: what scores high or is duplicated is audited all, of the rest a sample."""
+"""Divide an audit set by screen score: all that scores high or is duplicated, and a sample of the rest."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from memex_audit.records import Calibration, FrameStratum, PromptSet, ScreenScor
 
 # At least this share of the groups is audited all: a threshold says little of prompts it was not measured on.
 LEAST_CENSUS = 0.1
-# Groups with near-copies are audited all too, as long as they are no larger share: duplication is the best screen.
+# Groups with near-copies are audited all too, as long as they are no larger share: none is a better screen.
 MOST_NEAR_COPIES = 0.2
 
 
@@ -25,8 +25,8 @@ def divide_by_screen(
 ) -> PromptSet:
     """Keep the prompts of groups that score high or have near-copies, and of as many others as a pass takes.
 
-    The cut is the calibrated threshold of the screen, or the score that a tenth of the groups reach if that is
-    lower. The size of the sample is fixed before any outcome is seen: it passes if nothing is extracted.
+    The cut is the calibrated threshold of the screen, or the score that a tenth of the groups reach if that
+    is lower. The size of the sample is fixed before any outcome is seen: it passes if nothing is extracted.
 
     Args:
         prompts: of the whole frame.

@@ -17,7 +17,7 @@ from memex_audit.work_units import ALONE, LARGEST_UNIT, Worker, plan_work_units
 if TYPE_CHECKING:
     from memex_audit.audit import Audit
     from memex_audit.failures import FailureFolding
-    from memex_audit.records import AuditPrompt, CanaryResult, PromptSet
+    from memex_audit.records import AuditPrompt, CanaryResult, PromptSet, Rate
     from memex_audit.reporting.allure_report import EvidenceBudget
     from memex_audit.run_outputs import RunOutputs
     from memex_audit.run_record import RunRecord
@@ -93,12 +93,21 @@ class AuditSession:
     def audit(self) -> "Audit":
         """The audit of the whole set; prompts of this run's cases are drawn in batches of their own."""
         from memex_audit.progress import generation_progress
+        from memex_audit.spending import Spending
 
         return self.bench.audit(
             self.bench.audit_set,
             units=plan_work_units(self._nodeids, self._worker.count, largest=self._largest_unit),
             progress=generation_progress(self.config, self.prompts),
+            # Each worker has its share: none knows what the others spend.
+            spending=Spending(self.settings.budget, share=1 / self._worker.count),
         )
+
+    def rate(self, *, limit: float, confidence: float) -> "Rate":
+        """Return the rate of the whole audit set, at this run's part of the confidence."""
+        from memex_audit.attempting import rate_of_attempt
+
+        return rate_of_attempt(self.audit, self.bench, limit=limit, confidence=confidence)
 
     @cached_property
     def record(self) -> "RunRecord":

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from memex_audit.audit import Audit, Progress
     from memex_audit.canaries.manifest import Manifest
     from memex_audit.extraction.matching import Matcher
+    from memex_audit.spending import Spending
     from memex_audit.training_set import MinedSet
 
 CALIBRATION_FILE = "memex-calibration.json"
@@ -305,7 +306,12 @@ class Workbench(ModelBench):
         return choose_protocol(self.settings, self.calibration)
 
     def audit(
-        self, prompts: PromptSet, *, units: Sequence[Sequence[str]] = (), progress: "Progress | None" = None
+        self,
+        prompts: PromptSet,
+        *,
+        units: Sequence[Sequence[str]] = (),
+        progress: "Progress | None" = None,
+        spending: "Spending | None" = None,
     ) -> "Audit":
         """Return the audit of these prompts on this bench."""
         from memex_audit.audit import Audit, no_progress
@@ -322,6 +328,7 @@ class Workbench(ModelBench):
             batch_size=self.batch_size,
             units=units,
             progress=progress or no_progress,
+            spending=spending,
         )
 
     def provenance(self) -> Provenance:

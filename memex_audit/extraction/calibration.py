@@ -29,7 +29,7 @@ def flagging_delta(images: NDArray[np.uint8], test: SequentialTest) -> float:
     """Return the least edge delta at which the test flags a prompt with these generations.
 
     It is flagged at look i where a clique of flag_at[i] stands there, and a larger one than clean_at[j] at
-    every look j before: the largest of these deltas, at the look where that is least. Both only grow with delta.
+    every look j before: the largest of these deltas, at the look where that is least. Both grow with delta.
 
     Args:
         images: uint8 (n, h, w, 3), every generation of the last look, in order.
@@ -39,7 +39,7 @@ def flagging_delta(images: NDArray[np.uint8], test: SequentialTest) -> float:
 
 
 def least_delta_beyond(images: NDArray[np.uint8], test: SequentialTest, look: int) -> float:
-    """Return a delta below which the test flags no prompt with these generations, whatever is drawn after them.
+    """Return a delta below which the test flags no prompt with these generations, whatever comes after them.
 
     It is flagged by that look, or has to go on past it. After the last look: the flagging delta itself.
 

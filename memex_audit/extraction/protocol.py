@@ -8,7 +8,7 @@ generations that nearly agree (1 where no two do):
     else                the next look; undecided after the last
 
 A share r of a prompt's generations replicates one picture, and replicas nearly agree with each other, so K is
-at least the number of replicas, Bin(n, r). A rule of one look (the study's 10 of 500) is the special case of one.
+at least the number of replicas, Bin(n, r). The study's rule, 10 of 500, has one look.
 """
 
 from collections.abc import Sequence
@@ -55,8 +55,8 @@ class SequentialTest:
         _check_looks(self.looks)
         if not len(self.looks) == len(self.flag_at) == len(self.clean_at):
             raise ConfigurationError(
-                f"a test must have a boundary a look, got {len(self.flag_at)} to flag and {len(self.clean_at)} "
-                f"to stop clean for {len(self.looks)} looks."
+                f"a test must have a boundary a look, got {len(self.flag_at)} to flag and "
+                f"{len(self.clean_at)} to stop clean for {len(self.looks)} looks."
             )
         if not EDGE <= self.flag_at[-1] <= self.looks[-1]:
             raise ConfigurationError(
@@ -71,7 +71,7 @@ class SequentialTest:
 
 
 def clique_test(looks: Sequence[int], clique_size: int) -> SequentialTest:
-    """Return the test that flags a clique of one size at the last look; earlier looks stop where no two agree.
+    """Return the test that flags a clique of one size at the last look; earlier ones stop where no two agree.
 
     >>> clique_test((4, 16), 4)
     SequentialTest(looks=(4, 16), flag_at=(5, 4), clean_at=(1, 3))
@@ -107,11 +107,11 @@ def plan_test(
 
         P(some mode has c of n) <= sum_j P(Bin(n, r_j) >= c) <= P(Bin(n, r0) >= c) / r0,
 
-    as P(Bin(n, r) >= c) / r grows with r up to (c - 1) / (n - 1). flag_at[i] is the smallest c with that bound,
-    added up over the looks so far, within alpha * (i + 1) / looks.
+    as P(Bin(n, r) >= c) / r grows with r up to (c - 1) / (n - 1). flag_at[i] is the smallest c with that
+    bound, added up over the looks so far, within alpha * (i + 1) / looks.
 
-    Stopping clean: after the last look every clique that does not flag is clean. Earlier looks are clean up to
-    the same share of their generations, or no two agreeing, as long as a prompt that replicates with
+    Stopping clean: after the last look every clique that does not flag is clean. Earlier looks are clean up
+    to the same share of their generations, or no two agreeing, as long as a prompt that replicates with
     `blind_spot` is still flagged with `power` (computed exactly, over all looks). Looks are doubled on until
     that is so.
 
@@ -160,8 +160,8 @@ def plan_look(n: int, *, null_share: float, alpha: float) -> SequentialTest:
     (clique_size,) = _flag_boundaries(_check_looks([n]), null_share, alpha)
     if clique_size > n:
         raise ConfigurationError(
-            f"so few generations cannot flag a prompt, got {n}: chance gives as many alike; draw 3 or more, or "
-            "say how many are enough with --memex-clique-size."
+            f"so few generations cannot flag a prompt, got {n}: chance gives as many alike; draw 3 or more, "
+            "or say how many are enough with --memex-clique-size."
         )
     return clique_test([n], clique_size)
 
@@ -216,10 +216,10 @@ class Outcomes:
 
 
 def outcomes(p: "ArrayLike", test: SequentialTest) -> Outcomes:
-    """Give, exactly, what the test says of a prompt that replicates one picture in a share p of its generations.
+    """Give, exactly, what the test says of a prompt that replicates one picture in a share p of generations.
 
-    The rest of its generations agrees with nothing: cliques of other origin only add to the flags. The number of
-    replicas is followed from look to look; what is flagged or clean leaves.
+    The rest of its generations agrees with nothing: cliques of other origin only add to the flags. The number
+    of replicas is followed from look to look; what is flagged or clean leaves.
 
     Args:
         p: replicating shares, any shape, in [0, 1].
@@ -303,8 +303,8 @@ def look_of(drawn: int, looks: Sequence[int]) -> int:
 def blind_spot_of_outcome(n_generations: int, test: SequentialTest, set_aside: int = 0) -> float:
     """Find the smallest replicating share that the generations of one clean prompt exclude.
 
-    A prompt that is clean at look i had no clique above clean_at[i], and so no more replicas. The share is the
-    p with P(Bin(n_generations, p) <= clean_at[i]) = 0.05: any larger one would have shown more, with 95 %.
+    A prompt that is clean at look i had no clique above clean_at[i], and so no more replicas. The share is
+    the p with P(Bin(n_generations, p) <= clean_at[i]) = 0.05: with a larger one 95 % would have shown more.
 
     Args:
         n_generations: generations judged, without those set aside, at least 0.

@@ -3,6 +3,9 @@
 from memex_audit.errors import ConfigurationError
 from memex_audit.records import Rate, RunVerdict
 
+LAST_ATTEMPT = 2
+"""The first run, and one extension of it."""
+
 
 def rate_verdict(rate: Rate) -> RunVerdict:
     """Judge a rate against its limit.
@@ -11,13 +14,19 @@ def rate_verdict(rate: Rate) -> RunVerdict:
         rate: with lower <= upper and a limit.
 
     Returns:
-        PASS if upper <= limit; FAIL if lower > limit; INCONCLUSIVE between.
+        PASS if upper <= limit; FAIL if lower > limit; INCONCLUSIVE between, and for a run after the extension
+        that would pass: who runs an audit until it passes has shown nothing (rates/attempts.py).
     """
     if rate.upper <= rate.limit:
-        return RunVerdict.PASS
+        return RunVerdict.INCONCLUSIVE if is_exploratory(rate) else RunVerdict.PASS
     if rate.lower > rate.limit:
         return RunVerdict.FAIL
     return RunVerdict.INCONCLUSIVE
+
+
+def is_exploratory(rate: Rate) -> bool:
+    """Whether the first run of this audit and its one extension were made before, with other draws."""
+    return rate.attempt > LAST_ATTEMPT
 
 
 def run_verdict(*, broken: int, failed: int, inconclusive: int, not_run: int | bool) -> RunVerdict:

@@ -28,7 +28,7 @@ def record_to_dict(record: object) -> dict[str, Any]:
     Only these exact types, so that JSON, and what carries pytest-xdist's messages, take it.
     """
     names = [field.name for field in dataclasses.fields(record)]  # type: ignore[arg-type]
-    return {name: _plain(getattr(record, name)) for name in names}
+    return {name: plain(getattr(record, name)) for name in names}
 
 
 def record_from_dict(kind: type[Record], data: Mapping[str, Any]) -> Record:
@@ -150,15 +150,16 @@ def _or_null(record: object) -> dict[str, Any] | None:
     return None if record is None else record_to_dict(record)
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Turn a value, and what it holds, into what JSON has."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return record_to_dict(value)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     return _plain_scalar(value)
 
 
