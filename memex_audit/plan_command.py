@@ -85,9 +85,10 @@ def plan_lines(plan: "AuditPlan") -> list[str]:
     from memex_audit.explain import percent
     from memex_audit.rates.attempts import attempt_of
 
+    first = percent(attempt_of(1, plan.confidence).confidence, 3)
     lines = [
-        f"A pass of {plan.model} at limit {percent(plan.limit)}, with {percent(plan.confidence)} confidence, "
-        f"preset {plan.preset}",
+        f"A pass of {plan.model} at limit {percent(plan.limit)}, with {percent(plan.confidence)} confidence "
+        f"(a first run is bounded at {first}), preset {plan.preset}",
         *_cost_lines(plan),
     ]
     if plan.counts_images:
@@ -101,11 +102,10 @@ def plan_lines(plan: "AuditPlan") -> list[str]:
         if not plan.in_frame:
             lines.append("  none")
     lines += ["", *_as_set_up(plan)]
-    first, extension = attempt_of(1, plan.confidence), attempt_of(2, plan.confidence)
+    extension = attempt_of(2, plan.confidence).confidence
     lines.append(
-        f"To be able to extend an inconclusive audit once, fix both beforehand: {plan.first_run:,} groups at "
-        f"{percent(first.confidence, 3)} confidence, then {plan.with_extension:,} in all at "
-        f"{percent(extension.confidence, 3)}."
+        f"For one extension of an inconclusive audit, fixed beforehand: {plan.first_run:,} groups, then "
+        f"{plan.with_extension:,} in all, bounded at {percent(extension, 3)}."
     )
     return lines
 

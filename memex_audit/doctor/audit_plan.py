@@ -45,8 +45,8 @@ class AuditPlan:
     `n_prompts`, `n_groups`: of the audit as it is set up, groups None where nothing was mined yet;
     `frame_size`: groups of its frame, where that is known; `like_these`: plans where the rate speaks of
     prompts like these, `in_frame`: where it speaks of the frame; `none_seen`: the bound that the audit as it
-    is shows if nothing is extracted; `first_run`, `with_extension`: groups for a pass with an extension fixed
-    beforehand (rates/attempts.py).
+    is shows if nothing is extracted; all these at the confidence of a first run. `first_run`,
+    `with_extension`: groups for a pass with an extension fixed beforehand (rates/attempts.py).
     """
 
     model: str
@@ -101,8 +101,9 @@ def make_plan(
     n_groups = len({prompt.group_id for prompt in prompts.prompts}) if prompts else None
     frame_size = frame_size or (prompts.frame.size if prompts else None)
     limit, confidence = settings.limit, settings.confidence
-    first = attempt_of(1, confidence)
-    first_run = groups_to_pass(limit, first.confidence) or 0
+    # That is how the audit bounds it: rates/attempts.py.
+    first = attempt_of(1, confidence).confidence
+    first_run = groups_to_pass(limit, first) or 0
     return AuditPlan(
         model=settings.model,
         preset=settings.preset,
@@ -114,9 +115,9 @@ def make_plan(
         n_groups=n_groups,
         counts_images=prompts is not None and has_few_captions(prompts),
         frame_size=frame_size,
-        like_these=plan_audits(limit, confidence),
-        in_frame=plan_audits(limit, confidence, frame_size=frame_size) if frame_size else (),
-        none_seen=bound_if_none_seen(n_groups, confidence) if n_groups else None,
+        like_these=plan_audits(limit, first),
+        in_frame=plan_audits(limit, first, frame_size=frame_size) if frame_size else (),
+        none_seen=bound_if_none_seen(n_groups, first) if n_groups else None,
         first_run=first_run,
         with_extension=extension_needed(limit, confidence, first_run),
     )

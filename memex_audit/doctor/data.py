@@ -126,6 +126,7 @@ def count_prompts(bench: Workbench, prompts: PromptSet | None) -> int:
 
 def check_prompts(bench: Workbench, prompts: PromptSet | None) -> Check:
     """Say how many prompts there are, and whether so few can pass at all."""
+    from memex_audit.rates.attempts import attempt_of
     from memex_audit.rates.bounds import groups_needed
 
     settings, n = bench.settings, count_prompts(bench, prompts)
@@ -138,7 +139,7 @@ def check_prompts(bench: Workbench, prompts: PromptSet | None) -> Check:
         return missing("prompts", "none", NO_PROMPTS)
     if _counts_images(bench, prompts):
         return ok("prompts", f"{said}; captions are so few that the rate counts training images")
-    needed = groups_needed(settings.limit, settings.confidence)
+    needed = groups_needed(settings.limit, attempt_of(1, settings.confidence).confidence)
     if n < needed:
         said += f"; a pass at limit {settings.limit:.3g} takes {needed:,} groups, none of them extracted"
         return warning("prompts", said, "audit more of them, or state a larger --memex-limit")

@@ -28,6 +28,6 @@ def test_a_plan_times_the_model_of_the_projects_settings_and_keeps_no_picture(tm
     seconds = plan["seconds_a_generation"]
     assert 0 < seconds < 60
     entry = plan["like_these"][0]
-    assert entry["groups"] == 59
-    assert entry["hours"][0] == 59 * plan["generations_a_prompt"]["least"] * seconds / 3600
+    assert entry["groups"] == 61
+    assert entry["hours"][0] == 61 * plan["generations_a_prompt"]["least"] * seconds / 3600
     assert not list(tmp_path.rglob("*.parquet"))

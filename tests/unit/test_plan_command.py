@@ -26,7 +26,7 @@ PLAN = AuditPlan(
     n_groups=320,
     counts_images=False,
     frame_size=None,
-    like_these=plan_audits(0.001, 0.95, allowed=(0, 1)),
+    like_these=plan_audits(0.001, 0.955, allowed=(0, 1)),
     in_frame=(),
     none_seen=0.0093,
     first_run=3_100,
@@ -48,16 +48,19 @@ def timed(monkeypatch):
 
 def test_a_plan_is_a_table_of_what_a_pass_takes():
     lines = plan_lines(PLAN)
-    assert lines[0] == "A pass of ./my-model at limit 0.1 %, with 95 % confidence, preset default"
+    assert lines[0] == (
+        "A pass of ./my-model at limit 0.1 %, with 95 % confidence (a first run is bounded at 95.5 %), "
+        "preset default"
+    )
     assert lines[1] == (
         "4 generations a prompt in which no two agree, up to 32 otherwise; 100 network evaluations each; "
         "0.9 s each, measured on cuda:0"
     )
     head, none, one = (line.split() for line in lines[4:7])
     assert head[:5] == ["extracted", "groups", "generations", "evaluations", "time"]
-    # 2,995 groups of two prompts, 4 generations each: 23,960; 0.9 s each: 5.99 h
-    assert none == ["0", "2,995", "23,960", "2,396,000", "6.0", "h", "74%", "22%", "5%"]
-    assert one[:2] == ["1", "4,742"]
+    # 3,100 groups of two prompts, 4 generations each: 24,800; 0.9 s each: 6.2 h
+    assert none == ["0", "3,100", "24,800", "2,480,000", "6.2", "h", "73%", "21%", "4%"]
+    assert one[:2] == ["1", "4,870"]
     assert lines[-2] == (
         "This audit has 320 groups: if none is extracted the rate is at most 0.93 %, which is inconclusive "
         "for prompts like these."
@@ -68,12 +71,12 @@ def test_a_plan_is_a_table_of_what_a_pass_takes():
 
 
 def test_a_frame_has_a_table_of_its_own():
-    framed = replace(PLAN, frame_size=5_000, in_frame=plan_audits(0.001, 0.95, frame_size=5_000))
+    framed = replace(PLAN, frame_size=5_000, in_frame=plan_audits(0.001, 0.955, frame_size=5_000))
     lines = plan_lines(framed)
     (heading,) = [
         number for number, line in enumerate(lines) if line.startswith("For a frame of 5,000 groups;")
     ]
-    assert lines[heading + 2].split()[:2] == ["0", "1,965"]
+    assert lines[heading + 2].split()[:2] == ["0", "2,018"]
 
 
 def test_what_is_not_known_is_not_shown_as_a_number():
@@ -85,7 +88,7 @@ def test_what_is_not_known_is_not_shown_as_a_number():
     )
     lines = plan_lines(bare)
     assert lines[1] == "16 generations a prompt"
-    assert lines[5].split()[:5] == ["0", "2,995", "47,920", "-", "-"]
+    assert lines[5].split()[:5] == ["0", "3,100", "49,600", "-", "-"]
     assert lines[-2] == "This audit has at most 640 prompts; their groups are known once it has run."
     assert plan_as_json(bare)["like_these"][0]["hours"] is None
 
@@ -98,10 +101,10 @@ def test_few_captions_are_said():
 
 def test_a_plan_as_json_has_both_ends_of_what_is_drawn():
     entry = plan_as_json(PLAN)["like_these"][0]
-    assert entry["generations"] == [23_960, 191_680]
-    assert entry["evaluations"] == [2_396_000, 19_168_000]
-    assert entry["hours"] == pytest.approx([5.99, 47.92])
-    assert entry["pass_probability"] == pytest.approx([0.741, 0.223, 0.05], abs=1e-3)
+    assert entry["generations"] == [24_800, 198_400]
+    assert entry["evaluations"] == [2_480_000, 19_840_000]
+    assert entry["hours"] == pytest.approx([6.2, 49.6])
+    assert entry["pass_probability"] == pytest.approx([0.733, 0.212, 0.045], abs=1e-3)
 
 
 def test_a_plan_is_made_of_the_audit_as_it_is_set_up(run, timed, tmp_path):
@@ -111,11 +114,11 @@ def test_a_plan_is_made_of_the_audit_as_it_is_set_up(run, timed, tmp_path):
     plan = json.loads(done.output)
     assert (plan["prompts"], plan["groups"], plan["frame_size"]) == (3, 2, None)
     assert plan["generations_a_prompt"] == {"least": 16, "most": 16}
-    assert plan["none_seen_upper"] == pytest.approx(1 - math.sqrt(0.05))
-    # 59 groups of 1.5 prompts, 16 generations, 10 guided steps on the specimen, half a second each
+    assert plan["none_seen_upper"] == pytest.approx(1 - math.sqrt(0.045))
+    # 61 groups of 1.5 prompts, 16 generations, 10 guided steps on the specimen, half a second each
     entry = plan["like_these"][0]
-    assert (entry["groups"], entry["generations"], entry["evaluations"]) == (59, [1_416] * 2, [28_320] * 2)
-    assert entry["hours"] == pytest.approx([708 / 3600] * 2)
+    assert (entry["groups"], entry["generations"], entry["evaluations"]) == (61, [1_464] * 2, [29_280] * 2)
+    assert entry["hours"] == pytest.approx([732 / 3600] * 2)
 
 
 def test_a_test_for_rare_replicas_is_counted_to_where_it_stops(run, timed):
