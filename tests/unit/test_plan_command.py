@@ -65,9 +65,7 @@ def test_a_plan_is_a_table_of_what_a_pass_takes():
         "This audit has 320 groups: if none is extracted the rate is at most 0.93 %, which is inconclusive "
         "for prompts like these."
     )
-    assert lines[-1].endswith(
-        "fix both beforehand: 3,100 groups at 95.5 % confidence, then 7,427 in all at 99.5 %."
-    )
+    assert lines[-1].endswith("fixed beforehand: 3,100 groups, then 7,427 in all, bounded at 99.5 %.")
 
 
 def test_a_frame_has_a_table_of_its_own():
