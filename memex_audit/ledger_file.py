@@ -16,6 +16,7 @@ APPLICATION_ID = 0x6D656D78
 # Shared memory beside the file is what WAL needs; a network's file system does not offer it to other hosts.
 LOCAL_FILE_SYSTEMS = {"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"}
 MOUNTS = Path("/proc/self/mountinfo")
+FOREIGN = "another program's database"
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -81,7 +82,7 @@ def _connected(path: Path, mode: str, *, journal: str | None = None) -> sqlite3.
     connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         connection.row_factory = sqlite3.Row
-        _refuse_newer(connection, path)
+        _refuse_foreign(connection, path)
         if journal:
             connection.execute(f"PRAGMA journal_mode = {journal}")
         _migrate(connection)
@@ -95,7 +96,18 @@ def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _refuse_newer(connection: sqlite3.Connection, path: Path) -> None:
+def _is_foreign(connection: sqlite3.Connection) -> bool:
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    return bool(tables) and application != APPLICATION_ID
+
+
+def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
+    """Leave alone what is no ledger of this version: another program's database, a newer version's ledger."""
+    if _is_foreign(connection):
+        raise LedgerError(
+            f"the ledger {path} is {FOREIGN}; the next audit keeps it aside and begins a new one."
+        )
     if (version := _version(connection)) > len(MIGRATIONS):
         raise LedgerError(
             f"the ledger {path} must be of version {len(MIGRATIONS)} at most, got version={version}: a newer "
@@ -140,10 +152,8 @@ def damage(path: Path) -> str | None:
     """Say what is wrong with a ledger's file: it is none, or parts of it are lost. None for a sound one."""
     try:
         with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
-            tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            application = connection.execute("PRAGMA application_id").fetchone()[0]
-            if tables and application != APPLICATION_ID:
-                return "another program's database"
+            if _is_foreign(connection):
+                return FOREIGN
             said = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
             return None if said == "ok" else " ".join(said.split())
     except sqlite3.DatabaseError as error:

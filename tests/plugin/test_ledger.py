@@ -160,7 +160,7 @@ def test_a_damaged_ledger_is_kept_under_another_name_and_a_new_one_begun(project
     (kept,) = (project.path / ".memex").glob("ledger.damaged-*.sqlite")
     assert kept.read_bytes() == damaged
     assert f"it is kept as {kept}, and a new one was begun" in noted(project)
-    run.stdout.fnmatch_lines(["notes*the ledger was damaged*"])
+    run.stdout.fnmatch_lines(["*the ledger was damaged*"])
     assert [run.verdict for run in ledger.runs()] == ["pass"]
 
 

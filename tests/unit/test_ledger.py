@@ -128,6 +128,17 @@ def test_reading_a_damaged_ledger_leaves_it_alone(three):
     assert ledger.path.read_bytes() == b"no database" * 500
 
 
+def test_reading_another_programs_database_leaves_it_alone(tmp_path):
+    ledger = Ledger(tmp_path)
+    with sqlite3.connect(ledger.path) as connection:
+        connection.execute("CREATE TABLE songs (name TEXT)")
+    connection.close()
+    before = ledger.path.read_bytes()
+    with pytest.raises(LedgerError, match="is another program's database; the next audit keeps it aside"):
+        ledger.runs()
+    assert ledger.path.read_bytes() == before
+
+
 def test_a_record_that_another_version_wrote_is_named(three):
     ledger, ids = three
     with sqlite3.connect(ledger.path) as connection:
