@@ -105,7 +105,7 @@ def _axis(drawing: Drawing, width: int, top: float) -> None:
     for number in range(LINES + 1):
         at = BASE - number / LINES * PLOT_HEIGHT
         drawing.line(LEFT, at, width - RIGHT, at, css="axis" if number == 0 else "grid")
-        drawing.text(LEFT - 8, at + 4, percent(number / LINES * top), size=11, anchor="end", css="soft")
+        drawing.text(LEFT - 8, at + 4, percent(number / LINES * top, 3), size=11, anchor="end", css="soft")
 
 
 def _limit(drawing: Drawing, width: int, top: float, rates: Sequence[CheckpointRate]) -> None:
