@@ -2,11 +2,12 @@
 
 `python benchmarks/full_protocol.py --store FOLDER` draws what the store lacks (about 70 CPU minutes for both
 twins) and writes benchmarks/data/full-protocol-TWIN.npz. Prompts: all probes (of the clean twin those that
-its sibling learned 8 times or more), and of the others the first so many by SHA-256 of their caption. The seeds are no calibration's and no audit's.
+its sibling learned 8 times or more), and of the others the first so many by SHA-256 of their caption. The
+seeds are no calibration's and no audit's.
 
 In a file, for each prompt: `captions`, `roles`, `copies`; `nearest` float32 (prompts, 500), l2 to the nearest
-training image of the caption; `nearest_row` int16, which of them that is; `edge_deltas` float16 (prompts, 124750),
-the tile-l2 of each pair in the order of numpy.triu_indices(500, 1), infinity above 0.25.
+training image of the caption; `nearest_row` int16, which of them that is; `edge_deltas` float16
+(prompts, 124750), the tile-l2 of each pair in the order of numpy.triu_indices(500, 1), infinity above 0.25.
 """
 
 import hashlib

@@ -33,7 +33,9 @@ TOPICS: Mapping[str, tuple[str, ...]] = {
     "How a prompt is decided": (
         "preset", "generations", "edge_delta", "match_delta", "clique_size", "calibration",
     ),
-    "How the run is judged": ("limit", "confidence", "on_extracted", "inconclusive", "baseline", "baseline_policy"),
+    "How the run is judged": (
+        "limit", "confidence", "on_extracted", "inconclusive", "baseline", "baseline_policy",
+    ),
     "What is kept and written": ("store", "json", "report", "evidence", "evidence_mb", "redact"),
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The sequential test, simulated: what it flags of prompts that do not replicate, and misses of those that do.
+"""The sequential test, simulated: what it flags where nothing replicates, and misses where something does.
 
 A prompt's generations fall into modes with given shares; those of one mode agree with each other and with no
 other. The largest clique after n generations is then the largest count of a mode, found here by counting.

@@ -128,7 +128,9 @@ def test_an_uncalibrated_run_says_so(source, said):
 
 
 def test_a_protocol_is_worded_for_people_and_for_experts():
-    assert explain_protocol(PROTOCOL).startswith("default: 4 generations a prompt, then up to 16 where some agree")
+    assert explain_protocol(PROTOCOL).startswith(
+        "default: 4 generations a prompt, then up to 16 where some agree"
+    )
     assert "flagged: 4 of 16 within tile-l2 0.2 of each other" in explain_protocol(PROTOCOL)
     assert "where" not in explain_protocol(replace(PROTOCOL, looks=(500,)))
     assert protocol_figures(PROTOCOL) == (

@@ -45,9 +45,7 @@ def shown(result, **options):
 
 def test_the_terminal_says_which_slice_stands_out(sliced):
     text = " ".join(shown(sliced).split())
-    assert (
-        'slices "logos | ads" stands out, with more extracted than the rest (false discovery' in text
-    )
+    assert 'slices "logos | ads" stands out, with more extracted than the rest (false discovery' in text
     assert "logos | ads 6 of 10 60 % 26 % to 88 %" in text
     assert "faces 0 of 40 0 % 0 % to 8.8 %" in text
 
