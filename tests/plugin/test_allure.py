@@ -46,7 +46,7 @@ def test_every_case_is_filed_by_what_was_found_and_the_run_is_said_once(project,
     project.captions("copied cat", *CLEAN)
     run = project.audit(*OPTIONS, *plugins)
     run.assert_outcomes(passed=10, failed=2)
-    extracted, clean = named(project, '"copied cat": 16 of 16'), named(project, '"clean picture 3": 0 of')
+    extracted, clean = named(project, '"copied cat": 4 of 4'), named(project, '"clean picture 3": 0 of')
     assert (labels(extracted, "parentSuite"), labels(extracted, "tag")) == (["2 Extracted"], ["extracted"])
     assert (labels(clean, "parentSuite"), labels(clean, "tag")) == (["7 Nothing given back"], [])
     assert attached(extracted) == ["evidence (mosaic)"]
@@ -85,10 +85,10 @@ def test_a_case_keeps_its_history_when_its_figures_change(project):
 @XDIST
 def test_evidence_beyond_the_budget_is_left_out_and_counted_where_it_is_read(project, plugins):
     project.captions(*COPIED, *CLEAN)
-    run = project.audit(*OPTIONS, *plugins, "--memex-evidence-mb", "0.1")
+    run = project.audit(*OPTIONS, *plugins, "--memex-evidence-mb", "0.06")
     kept = list((project.path / "allure-results").glob("*-attachment.jpg"))
     dropped = [name for name, entry in results(project).items() if "evidence (left out)" in attached(entry)]
-    assert sum(path.stat().st_size for path in kept) <= 0.1 * 2**20
+    assert sum(path.stat().st_size for path in kept) <= 0.06 * 2**20
     assert len(kept) + len(dropped) == 4
     assert len(kept) >= 1
     assert len(dropped) >= 1

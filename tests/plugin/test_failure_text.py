@@ -37,9 +37,9 @@ def test_a_failure_reads_claim_evidence_how_sure_what_next_and_shows_no_code(pro
     assert re.fullmatch(
         r"""E   The model gives back training image copied-cat-one.png for "copied cat
 E   one".
-    Evidence  16 of 16 generations within l2 0.1 of a training image \(match
-              delta\); nearest l2 0\.0\d\d; 16 generations lie pairwise within
-(?:              .*\n)+    How sure  seen, not estimated: 16 different seeds gave it back. What counts
+    Evidence  4 of 4 generations within l2 0.1 of a training image \(match
+              delta\); nearest l2 0\.0\d\d; 4 generations lie pairwise within
+(?:              .*\n)+    How sure  seen, not estimated: 4 different seeds gave it back. What counts
               as the same picture rests on the thresholds of protocol default.
     Next      look at the pictures \(--memex-evidence full:FOLDER\), then take
               the image or its duplicates out of the training set.
@@ -101,7 +101,7 @@ def test_locals_and_native_tracebacks_are_left_to_pytest(project):
     assert re.search(r"^memex +=", with_locals, re.MULTILINE)
     line = project.audit(*TRAINED, CASES, "--tb=line").stdout.str()
     assert (
-        "test_duplicated_prompts.py:7: ReplicaExtracted: 16 of 16 generations near a training image" in line
+        "test_duplicated_prompts.py:7: ReplicaExtracted: 4 of 4 generations near a training image" in line
     )
 
 
@@ -112,7 +112,7 @@ def test_the_short_summary_stays_one_line_a_case_on_a_ci_machine(project, monkey
     assert len(lines) == 5
     for line in lines:
         assert re.fullmatch(
-            r"FAILED .*\[copied-cat-...-[0-9a-f]{12}\] - ReplicaExtracted: 16 of 16 generations near a "
+            r"FAILED .*\[copied-cat-...-[0-9a-f]{12}\] - ReplicaExtracted: 4 of 4 generations near a "
             r"training image, nearest l2 0\.0\d\d, 1 near-copy",
             line,
         )
@@ -156,7 +156,7 @@ def test_an_xfailed_extraction_gives_its_figures_on_one_line(project):
     project.captions(COPIED[0], *CLEAN)
     run = project.audit(*TRAINED, CASES, "--memex-on-extracted", "xfail", "-rx")
     run.stdout.fnmatch_lines(
-        ["XFAIL *copied-cat-one-*] - 16 of 16 generations near a training image, nearest l2 0.0*"]
+        ["XFAIL *copied-cat-one-*] - 4 of 4 generations near a training image, nearest l2 0.0*"]
     )
 
 

@@ -69,7 +69,7 @@ def test_junit_holds_the_verdict_and_the_rate_as_properties_of_the_suite(project
     case = next(case for case in suite.iter("testcase") if "copied-cat" in case.get("name"))
     assert properties(case)["memex_verdict"] == "extracted"
     failure = case.find("failure")
-    assert failure.get("message").startswith("ReplicaExtracted: 16 of 16 generations near a training image")
+    assert failure.get("message").startswith("ReplicaExtracted: 4 of 4 generations near a training image")
     for part in ("gives back training image copied-cat.png", "Evidence", "How sure", "Next", "Repeat"):
         assert part in failure.text
 
@@ -109,7 +109,7 @@ def test_the_report_can_be_asked_for_in_the_ini_file(project):
     project.audit("--memex-limit", "0.25")
     page = (project.path / "ini.md").read_text()
     assert "# Memorization audit: PASS" in page
-    assert "default: 4 generations a prompt, 16 where two agree" in page
+    assert "default: 4 generations a prompt, then up to 8, 16, 32 where some agree" in page
     assert hashlib.sha256((project.path / "result.json").read_bytes()).hexdigest() in page
     project.audit("--memex-limit", "0.25", "--memex-report", "option.md")
     assert (project.path / "option.md").exists()
@@ -139,8 +139,8 @@ def test_the_json_says_how_prompts_were_decided(project):
     project.audit("--memex-prompts", "prompts.csv", "--memex-limit", "0.25")
     protocol = json.loads((project.path / "result.json").read_text())["protocol"]
     assert protocol == {
-        "name": "default", "looks": [4, 16], "clique_size": 4, "edge_delta": 0.1, "match_delta": 0.1,
-        "unit": "prompt group",
+        "name": "default", "looks": [4, 8, 16, 32], "flag_at": [4, 5, 6, 8], "clean_at": [1, 1, 3, 7],
+        "clique_size": 8, "edge_delta": 0.1, "match_delta": 0.1, "unit": "prompt group",
     }  # fmt: skip
 
 

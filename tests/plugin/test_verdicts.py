@@ -24,7 +24,10 @@ def test_a_prompt_that_is_given_back_fails_its_case_and_the_rate(project):
     assert [finding["prompt"] for finding in extracted] == ["copied cat"]
     assert extracted[0]["match"]["example_id"] == "copied-cat.png"
     assert extracted[0]["match"]["kind"] == "matching"
-    assert extracted[0]["generations"] == 16
+    # Four of four that agree are decided: no more is drawn of a replica.
+    assert extracted[0]["generations"] == 4
+    assert extracted[0]["replicas"] == 4
+    assert extracted[0]["clique_size"] == 4
     run.stdout.fnmatch_lines(["*copied cat*"])
 
 
@@ -42,7 +45,37 @@ def test_too_few_clean_prompts_are_inconclusive_and_fail(project):
     run.assert_outcomes(passed=12, failed=1)
     assert run.ret == 1
     assert result(project)["verdict"] == "inconclusive"
-    run.stdout.fnmatch_lines(["*299*"])
+    # 12 clean groups are within 22.8 % at 95.5 %: 1 - 0.045 ** (1 / 12). What settles it comes second, as an
+    # extension at 99.5 %: 1 - 0.005 ** (1 / 528) = 0.00998.
+    rate = result(project)["rate"]
+    assert (rate["confidence"], round(rate["upper"], 3)) == (0.955, 0.228)
+    run.stdout.fnmatch_lines(["*audit 528 groups in all, 516 more*"])
+
+
+def test_a_training_set_audited_whole_is_a_census_and_a_dozen_clean_groups_pass(project):
+    project.captions(*CLEAN)
+    run = project.audit("--memex-training-set", "images", "--memex-embedder", "specimen")
+    run.assert_outcomes(passed=13)
+    assert run.ret == 0
+    found = result(project)
+    assert found["verdict"] == "pass"
+    rate = found["rate"]
+    assert (rate["groups"], rate["frame_size"], rate["lower"], rate["upper"]) == (12, 12, 0, 0)
+    # Of prompts like these, whose number is not known, twelve show what they showed from a file.
+    assert round(rate["upper_of_alike"], 3) == 0.228
+
+
+def test_a_training_set_audited_in_part_is_a_sample_and_a_few_clean_groups_are_inconclusive(project):
+    project.captions(*CLEAN)
+    arguments = ("--memex-training-set", "images", "--memex-embedder", "specimen")
+    run = project.audit(*arguments, "--memex-max-prompts", "6")
+    run.assert_outcomes(passed=6, failed=1)
+    rate = result(project)["rate"]
+    assert result(project)["verdict"] == "inconclusive"
+    assert (rate["groups"], rate["frame_size"]) == (6, 12)
+    # A sample of 6 of 12 misses 3 extracted ones of them with C(9, 6) / C(12, 6) = 0.091, and 4 with 0.030.
+    assert rate["upper"] == pytest.approx(3 / 12)
+    run.stdout.fnmatch_lines(["*more (--memex-max-prompts)*"])
 
 
 def test_inconclusive_warn_exits_0_and_is_no_pass(project):
@@ -109,7 +142,7 @@ def test_the_result_is_the_same_however_it_is_run(project, plugins, allure):
     assert found["rate"]["extracted_groups"] == 1
     assert len(found["findings"]) == 13
     # Nothing was drawn twice, whoever drew it.
-    assert len(project.drawn) == len(set(project.drawn)) == 13 * 4 + 12
+    assert len(project.drawn) == len(set(project.drawn)) == 13 * 4
 
 
 def test_a_second_audit_draws_nothing(project):
