@@ -104,7 +104,7 @@ class Memex:
         """Return what the audit found for this prompt; its batch is drawn on first access."""
         if reason := self._session.audit.why_not_drawn(prompt):
             pytest.skip(reason)
-        finding = self._session.audit.finding(prompt)
+        finding = self._with_trigger(self._session.audit.finding(prompt))
         self._asked = finding.prompt_id
         self._note("finding", finding)
         self._item.user_properties += [
@@ -121,6 +121,13 @@ class Memex:
         if finding.near_miss or finding.verdict in (Verdict.EXTRACTED, Verdict.FLAGGED):
             self._show_evidence(finding)
         return finding
+
+    def _with_trigger(self, finding: Finding) -> Finding:
+        if not self._settings.minimal_trigger or finding.verdict is not Verdict.EXTRACTED:
+            return finding
+        from memex_audit.triggers.triggering import with_trigger
+
+        return with_trigger(self._session.bench, finding, self._settings.minimal_trigger)
 
     def rate(self) -> Rate:
         """Return the extraction rate of the whole audit set, with its bounds."""

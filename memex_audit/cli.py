@@ -13,6 +13,7 @@ from memex_audit.errors import MemexAuditError
 from memex_audit.ledger_commands import COMMANDS
 from memex_audit.plan_command import plan
 from memex_audit.project import GITHUB_FILE
+from memex_audit.trigger_command import trigger
 
 
 class MemexGroup(click.Group):
@@ -227,5 +228,5 @@ def card(
     click.echo(block, nl=False)
 
 
-for _command in (*COMMANDS, canary, plan):
+for _command in (*COMMANDS, canary, plan, trigger):
     main.add_command(_command)

@@ -96,6 +96,8 @@ class Settings:
     inconclusive: str = "fail"
     baseline: str | None = None
     baseline_policy: str = "warn"
+    minimal_trigger: int = 0
+    neighbors: int = 0
 
     @property
     def redacts_captions(self) -> bool:
@@ -119,7 +121,7 @@ class Option:
     @property
     def ini_type(self) -> Literal["int", "float", "string"]:
         """How it is written in [tool.pytest]: numbers as numbers, all else as text."""
-        if self.parse in (_integer, _whole, _two_or_more):
+        if self.parse in (_integer, _none_or_more, _whole, _two_or_more):
             return "int"
         return "float" if self.parse in (_number, _share, _limit, _confidence, _delta, _scale) else "string"
 
@@ -144,6 +146,12 @@ def _number(text: str) -> float:
 def _whole(text: str) -> int:
     if (value := _integer(text)) < 1:
         raise ValueError("at least 1")
+    return value
+
+
+def _none_or_more(text: str) -> int:
+    if (value := _integer(text)) < 0:
+        raise ValueError("0 or more")
     return value
 
 
@@ -315,6 +323,12 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="baseline_policy", parse=_one_of("required", "warn", "create"), metavar="POLICY",
            help="what a missing baseline does: required fails, warn skips the comparison and says so, create "
                 "writes one of this run (default: warn)"),
+    Option(name="minimal_trigger", parse=_none_or_more, metavar="N",
+           help="look for the words of an extracted prompt that are enough, with at most so many generations "
+                "a prompt, beside those of --memex-budget (default: 0, not at all)"),
+    Option(name="neighbors", parse=_none_or_more, metavar="N",
+           help="also audit so many prompts that are like each known one, for a model that was repaired "
+                "(default: 0, none)"),
 )  # fmt: skip
 
 # What a marker may set: how a case is judged. What is drawn is one thing for the whole run.

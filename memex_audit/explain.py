@@ -7,12 +7,14 @@ import unicodedata
 from collections.abc import Sequence
 
 from memex_audit.records import (
+    NEUTRAL_WORD,
     ControlResult,
     Finding,
     ImageExtracted,
     Match,
     MatchKind,
     Protocol,
+    Trigger,
     Unit,
     Verdict,
 )
@@ -98,9 +100,10 @@ def explain_finding(
 
     `rerun` is the command that repeats the case; `redact` names prompt and training image by digests.
     """
+    seen = [*_given_back(finding, redact=redact), *_evidence(finding, protocol, redact)]
     lines = [
         _claim(finding, redact=redact),
-        "Evidence: " + "; ".join([*_given_back(finding, redact=redact), *_evidence(finding, protocol)]) + ".",
+        "Evidence: " + "; ".join(seen) + ".",
         "How sure: " + _how_sure(finding, protocol),
         f"Next: {_FINDING_NEXT[finding.verdict]}.",
     ]
@@ -167,7 +170,7 @@ def _given_back(finding: Finding, *, redact: bool) -> list[str]:
     return [said + (f", and {more:,} more" if more else "")]
 
 
-def _evidence(finding: Finding, protocol: Protocol) -> list[str]:
+def _evidence(finding: Finding, protocol: Protocol, redact: bool) -> list[str]:
     near = f"{finding.replicas} of {_generations(finding.generations)} within l2 {protocol.match_delta:.3g}"
     said = [f"{near} of a training image (match delta)"]
     if finding.match:
@@ -182,9 +185,30 @@ def _evidence(finding: Finding, protocol: Protocol) -> list[str]:
         said.append(f"the training set holds {_copies(finding)} of the caption's image")
     if finding.match and not _gives_back_several(finding):
         said.append(_of_match(finding.match))
+    if finding.trigger:
+        said.append(explain_trigger(finding.trigger, redact=redact))
     if finding.set_aside:
         said.append(f"{_generations(finding.set_aside)} more set aside: blank, broken or of another size")
     return said
+
+
+def explain_trigger(trigger: Trigger, *, redact: bool = False) -> str:
+    """Say which words of a prompt are enough to give the image back.
+
+    >>> found = dict(prompt_id="", text="a skull", kept=("skull",), n_kept=1, n_words=11, replaced=1)
+    >>> explain_trigger(Trigger(**found, generations=40, network_evaluations=800, complete=True))
+    '1 of its 11 words is enough, with 1 more replaced by "a": "a skull"'
+    """
+    kept, of = trigger.n_kept, f"of its {counted(trigger.n_words, 'word')}"
+    if kept == trigger.n_words:
+        open_still = f"may be needed: {_generations(trigger.generations)} did not settle it"
+        return f"every one {of} {'is needed' if trigger.complete else open_still}"
+    said = f"{kept:,} {of} {'is' if kept == 1 else 'are'} enough" if kept else f"none {of} is needed"
+    if trigger.replaced:
+        said += f", with {trigger.replaced:,} more replaced by {quoted(NEUTRAL_WORD)}"
+    if not trigger.complete:
+        said += f", and fewer may be: {_generations(trigger.generations)} did not settle it"
+    return said if redact else f"{said}: {quoted(trigger.text)}"
 
 
 def _of_match(match: Match) -> str:

@@ -281,6 +281,31 @@ class ImageExtracted:
     distance: float
 
 
+# Stands where a word was, so that those after it keep their place: models read places too.
+NEUTRAL_WORD = "a"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """The shortest prompt found that still gives the training image of a finding back.
+
+    `text`: that prompt, and `kept` the words of the extracted one in it, `n_kept` of its `n_words`;
+    `replaced`: how many more stand there as NEUTRAL_WORD. `complete`: it was tried that no word can be left
+    out or replaced; False where the search used up the `generations` that it was given. These, and their
+    `network_evaluations`, are not among the finding's.
+    """
+
+    prompt_id: str
+    text: str = field(repr=False)
+    kept: tuple[str, ...] = field(repr=False)
+    n_kept: int
+    n_words: int
+    replaced: int
+    generations: int
+    network_evaluations: int
+    complete: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """What the audit found for one prompt.
@@ -294,7 +319,8 @@ class Finding:
     smallest l2 of any generation to a training image of the caption, or to the clique's match, None where
     there was nothing to compare with; `images_extracted`: training images that two seeds or more lie near;
     `images`: those, most seeds first, where the rate counts them one by one (the first 1,000); `slice`: the
-    prompt's. `screen`: what a screen said, its cost among the network evaluations.
+    prompt's. `screen`: what a screen said, its cost among the network evaluations; `trigger`: the words that
+    are enough, where they were looked for.
     """
 
     prompt_id: str
@@ -317,6 +343,7 @@ class Finding:
     images: tuple[ImageExtracted, ...] = field(default=(), repr=False)
     slice: str | None = None
     screen: ScreenScore | None = None
+    trigger: Trigger | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

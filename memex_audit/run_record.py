@@ -1,5 +1,6 @@
 """What the cases of a run recorded, put together into the run's result."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from memex_audit.rates.verdicts import run_verdict
@@ -46,6 +47,10 @@ class RunRecord:
         match kind:
             case "finding":
                 finding = record_from_dict(Finding, record)
+                before = self._findings.get(finding.prompt_id)
+                if before is not None and finding.trigger is None:
+                    # The rate's case, on another worker, looked for none.
+                    finding = replace(finding, trigger=before.trigger)
                 self._findings[finding.prompt_id] = finding
             case "rate":
                 self._rate = record_from_dict(Rate, record)

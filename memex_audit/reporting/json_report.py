@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from memex_audit.errors import ReportError
 from memex_audit.explain_slices import slices_of
 from memex_audit.records import AuditResult, Finding
-from memex_audit.reporting.redaction import kind_of_reason, redact_match, redact_set_aside
+from memex_audit.reporting.redaction import kind_of_reason, redact_match, redact_set_aside, redact_trigger
 from memex_audit.whole_file import write_whole
 
 SCHEMA = 1
@@ -120,7 +120,7 @@ def _result_from_json(data: dict[str, Any]) -> AuditResult:
 _SHOWN = (
     "prompt_id", "prompt", "duplication_count", "group_id", "verdict", "near_miss", "generations",
     "set_aside", "network_evaluations", "clique_size", "replicas", "blind_spot", "nearest", "match",
-    "images_extracted", "images", "screen", "slice",
+    "images_extracted", "images", "screen", "slice", "trigger",
 )  # fmt: skip
 
 
@@ -131,6 +131,7 @@ def _finding_to_json(finding: Finding, *, redact: bool) -> dict[str, Any]:
         shown["prompt"] = None
         shown["match"] = None if finding.match is None else record_to_dict(redact_match(finding.match))
         shown["images"] = [record_to_dict(redact_match(image)) for image in finding.images]
+        shown["trigger"] = finding.trigger and record_to_dict(redact_trigger(finding.trigger))
     return shown
 
 

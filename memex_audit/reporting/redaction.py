@@ -5,7 +5,7 @@ import re
 from typing import TypeVar
 
 from memex_audit.explain import digest
-from memex_audit.records import AuditResult, Finding, ImageExtracted, Match, SetAside
+from memex_audit.records import AuditResult, Finding, ImageExtracted, Match, SetAside, Trigger
 
 _NamesImage = TypeVar("_NamesImage", Match, ImageExtracted)
 
@@ -37,6 +37,11 @@ def redact_match(match: _NamesImage) -> _NamesImage:
     return dataclasses.replace(match, example_id=digest(match.example_id))
 
 
+def redact_trigger(trigger: Trigger) -> Trigger:
+    """Leave the words out: only how many they are stays."""
+    return dataclasses.replace(trigger, text="", kept=())
+
+
 def redact_result(result: AuditResult) -> AuditResult:
     """Leave out of a result what is a caption, or made of one."""
     return dataclasses.replace(
@@ -52,4 +57,5 @@ def _redact_finding(finding: Finding) -> Finding:
         prompt="",
         match=None if finding.match is None else redact_match(finding.match),
         images=tuple(map(redact_match, finding.images)),
+        trigger=None if finding.trigger is None else redact_trigger(finding.trigger),
     )

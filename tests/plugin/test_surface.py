@@ -8,7 +8,7 @@ import pytest
 CLEAN = tuple(f"clean picture {i}" for i in range(12))
 HEAVY = (
     "numpy", "torch", "diffusers", "transformers", "open_clip", "faiss", "PIL", "scipy", "pyarrow", "allure",
-    "rich", "filelock",
+    "rich", "filelock", "hypothesis",
 )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from memex_audit.records import (
     Rate,
     RunVerdict,
     SetAside,
+    Trigger,
     Verdict,
 )
 from memex_audit.reporting.json_report import (
@@ -46,11 +47,15 @@ matches = st.builds(
     Match, example_id=texts, distance=st.floats(0, 1), kind=st.sampled_from(MatchKind), k=counts
 )
 seeds = st.lists(st.integers(0, 2**63 - 1), max_size=3).map(tuple)
+triggers = st.builds(
+    Trigger, prompt_id=texts, text=texts, kept=st.lists(texts, max_size=3).map(tuple), n_kept=counts,
+    n_words=counts, replaced=counts, generations=counts, network_evaluations=counts, complete=st.booleans(),
+)  # fmt: skip
 findings = st.builds(
     Finding, prompt_id=texts, prompt=texts, duplication_count=counts, group_id=texts,
     verdict=st.sampled_from(Verdict), near_miss=st.booleans(), generations=counts, set_aside=counts,
     network_evaluations=counts, clique_size=counts, clique_seeds=seeds, replicas=counts, replica_seeds=seeds,
-    blind_spot=shares, match=st.none() | matches, nearest=st.none() | shares,
+    blind_spot=shares, match=st.none() | matches, nearest=st.none() | shares, trigger=st.none() | triggers,
 )  # fmt: skip
 rates = st.builds(
     Rate, extracted=counts, flagged=counts, undecided=counts, near_misses=counts, prompts=counts,
@@ -121,6 +126,7 @@ def test_a_whole_result_comes_back_but_for_the_tuples_of_its_settings(result):
 
 def test_a_record_becomes_exact_builtin_types_that_xdist_can_carry(finding):
     data = record_to_dict(replace(finding, blind_spot=np.float64(0.5), replicas=np.int64(3), slice="logos"))
+    del data["trigger"], data["screen"]  # None: no words were looked for, and nothing screened
     assert {type(value) for value in data.values()} <= {str, int, float, bool, list, dict}
     assert data["blind_spot"] == 0.5
     assert type(data["verdict"]) is str
