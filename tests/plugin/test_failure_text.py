@@ -100,9 +100,7 @@ def test_locals_and_native_tracebacks_are_left_to_pytest(project):
     with_locals = project.audit(*TRAINED, CASES, "--showlocals").stdout.str()
     assert re.search(r"^memex +=", with_locals, re.MULTILINE)
     line = project.audit(*TRAINED, CASES, "--tb=line").stdout.str()
-    assert (
-        "test_duplicated_prompts.py:7: ReplicaExtracted: 4 of 4 generations near a training image" in line
-    )
+    assert "test_duplicated_prompts.py:7: ReplicaExtracted: 4 of 4 generations near a training image" in line
 
 
 def test_the_short_summary_stays_one_line_a_case_on_a_ci_machine(project, monkeypatch):

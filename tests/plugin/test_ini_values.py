@@ -20,7 +20,7 @@ def test_numbers_are_read_from_every_settings_file(project, name, text):
     (project.path / name).write_text(text)
     run = project.audit("--memex-prompts", "prompts.csv")
     run.assert_outcomes(passed=2, failed=1)
-    # With a limit of 30 % and 0.5 % for an extension, 15 clean groups settle it: 1 - 0.005 ** (1 / 15) = 0.298.
+    # 15 clean groups settle a limit of 30 % in an extension, at 99.5 %: 1 - 0.005 ** (1 / 15) = 0.298.
     run.stdout.fnmatch_lines(["*0 of 2 prompt groups*", "*audit 15 groups in all, 13 more*"])
 
 

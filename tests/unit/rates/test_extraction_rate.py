@@ -78,6 +78,8 @@ def test_a_rate_counts_prompts_by_verdict_and_groups_by_outcome():
         "images_extracted": None,
         "strata": (),
         "upper_of_alike": None,
+        "attempt": 0,
+        "overall_confidence": None,
     }
 
 

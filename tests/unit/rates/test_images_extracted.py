@@ -138,6 +138,8 @@ def test_the_rate_is_a_share_of_the_images_without_sampling_error():
         "images_extracted": 1,
         "strata": (),
         "upper_of_alike": None,
+        "attempt": 0,
+        "overall_confidence": None,
         "extracted": 1,
         "flagged": 1,
         "undecided": 1,

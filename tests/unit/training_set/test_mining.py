@@ -187,7 +187,7 @@ def test_a_cache_that_cannot_be_a_folder_is_named(run, tmp_path):
     ("name", "options"),
     [
         ("facts.json", {}),
-        ("prompts", {}),
+        ("audit-set", {}),
         ("set-aside.jsonl", {}),
         ("examples.parquet", {"max_prompts": 3}),
         ("duplicates", {"max_prompts": 3}),
