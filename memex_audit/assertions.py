@@ -18,6 +18,7 @@ from memex_audit.explain import (
 )
 from memex_audit.explain_canaries import explain_no_canaries, explain_undetected
 from memex_audit.explain_comparison import explain_comparison
+from memex_audit.explain_neighbours import explain_neighbourhood
 from memex_audit.explain_rate import explain_rate
 from memex_audit.rates.comparison import Change
 from memex_audit.rates.verdicts import rate_verdict
@@ -25,6 +26,7 @@ from memex_audit.records import (
     CanaryResult,
     ControlResult,
     Finding,
+    Neighbourhood,
     PromptSet,
     Protocol,
     Rate,
@@ -178,6 +180,23 @@ def assert_canaries_detected(result: CanaryResult, *, min_repetitions: int, min_
         raise AuditInconclusive(explain_no_canaries(result, min_repetitions))
     if sum(canary.detected for canary in asked) < min_share * len(asked):
         raise ControlFailed(explain_undetected(result, min_repetitions=min_repetitions, min_share=min_share))
+
+
+def assert_neighbourhood_clean(
+    found: Neighbourhood, *, rerun: str | None = None, redact: bool = False
+) -> None:
+    """Assert that no prompt like a known one gives a training image of the known one back.
+
+    Raises:
+        ReplicaExtracted: one does.
+        AuditInconclusive: none was seen to, and some are undecided.
+    """
+    __tracebackhide__ = True
+    verdicts = {neighbour.finding.verdict for neighbour in found.neighbours}
+    if Verdict.EXTRACTED in verdicts:
+        raise ReplicaExtracted(explain_neighbourhood(found, rerun=rerun, redact=redact))
+    if Verdict.UNDECIDED in verdicts:
+        raise AuditInconclusive(explain_neighbourhood(found, rerun=rerun, redact=redact))
 
 
 def assert_negative_control(control: ControlResult, max_share: float) -> None:

@@ -18,7 +18,7 @@ from memex_audit.comparing import (
     model_name,
 )
 from memex_audit.config import Settings
-from memex_audit.records import Finding
+from memex_audit.records import Finding, Verdict
 
 if TYPE_CHECKING:
     from memex_audit.session import AuditSession
@@ -52,6 +52,15 @@ def compare_with_baseline(
         write_baseline(path, after)
         pytest.skip(f"no baseline was there: this audit was written to {path}; commit it to compare with it")
     return compare_audits(before, after, confidence=settings.confidence, audit_set=audit_set, texts=texts)
+
+
+def extracted_before(session: "AuditSession", settings: Settings) -> frozenset[str]:
+    """Return the ids of the prompts that the baseline lists as extracted; none where there is no baseline."""
+    path = _path(session, settings)
+    if not path.is_file():
+        return frozenset()
+    prompts = read_baseline(path).prompts
+    return frozenset(prompt.prompt_id for prompt in prompts if prompt.verdict is Verdict.EXTRACTED)
 
 
 def _path(session: "AuditSession", settings: Settings) -> Path:

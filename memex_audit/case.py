@@ -22,6 +22,7 @@ from memex_audit.records import (
     CanaryResult,
     ControlResult,
     Finding,
+    Neighbourhood,
     PromptSet,
     Protocol,
     Rate,
@@ -188,6 +189,21 @@ class Memex:
         self._note("canaries", result)
         self._note_control(canary_control(result, self._settings.model))
         return result
+
+    def neighbourhood(self) -> Neighbourhood:
+        """Audit prompts that are like the known ones: those of the baseline, or the most duplicated."""
+        from memex_audit.baseline_policy import extracted_before
+        from memex_audit.triggers.neighbourhood import audit_neighbourhood, without_captions
+
+        known = extracted_before(self._session, self._settings)
+        found = audit_neighbourhood(self._session.bench, self._settings.neighbours, known)
+        self._send_context()
+        given_back = [one for one in found.neighbours if one.finding.verdict is Verdict.EXTRACTED]
+        self._item.user_properties += [
+            ("memex_neighbours", len(found.neighbours)),
+            ("memex_neighbours_extracted", len(given_back)),
+        ]
+        return without_captions(found) if self.redact else found
 
     @property
     def _in_allure(self) -> bool:

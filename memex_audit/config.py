@@ -97,7 +97,7 @@ class Settings:
     baseline: str | None = None
     baseline_policy: str = "warn"
     minimal_trigger: int = 0
-    neighbors: int = 0
+    neighbours: int = 0
 
     @property
     def redacts_captions(self) -> bool:
@@ -326,7 +326,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="minimal_trigger", parse=_none_or_more, metavar="N",
            help="look for the words of an extracted prompt that are enough, with at most so many generations "
                 "a prompt, beside those of --memex-budget (default: 0, not at all)"),
-    Option(name="neighbors", parse=_none_or_more, metavar="N",
+    Option(name="neighbours", parse=_none_or_more, metavar="N",
            help="also audit so many prompts that are like each known one, for a model that was repaired "
                 "(default: 0, none)"),
 )  # fmt: skip

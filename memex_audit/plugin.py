@@ -16,7 +16,7 @@ from memex_audit.session import SESSION, AuditSession
 if TYPE_CHECKING:
     from memex_audit.case import Memex
     from memex_audit.protocols import Embedder, Generator, Index
-    from memex_audit.records import AuditPrompt, CanaryResult
+    from memex_audit.records import AuditPrompt, CanaryResult, Neighbourhood
 
 # What says which CI job this is; nothing below this module reads the environment.
 CI_VARIABLES = (
@@ -89,6 +89,12 @@ def memex(request: pytest.FixtureRequest) -> "Memex":
 def planted_canaries(memex: "Memex") -> "CanaryResult":
     """What the audit finds of the canaries of --memex-canaries; without that no case that asks is made."""
     return memex.canaries()
+
+
+@pytest.fixture
+def prompt_neighbourhood(memex: "Memex") -> "Neighbourhood":
+    """What the audit finds for prompts like the known ones; without --memex-neighbours no case is made."""
+    return memex.neighbourhood()
 
 
 @pytest.fixture(scope="session")

@@ -347,6 +347,28 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """A prompt that is like a known one by a `change`, and what was found for it.
+
+    Its finding is compared with the training images of the known prompt, and counts in no rate.
+    """
+
+    known_id: str
+    known: str = field(repr=False)
+    change: str
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbourhood:
+    """Neighbours of `known` prompts, decided by `protocol`."""
+
+    known: int
+    protocol: Protocol
+    neighbours: tuple[Neighbour, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
     """A rate on groups with its bounds; see rates/bounds.py for how they are made.
 

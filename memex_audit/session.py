@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from memex_audit.workbench import Workbench
 
 
+# Fixtures whose cases are made only where an option asks for them.
+ASKED_BY = {
+    "planted_canaries": "canaries are made where --memex-canaries FILE names their manifest",
+    "prompt_neighbourhood": "prompts like the known ones are made where --memex-neighbours N says how many",
+}
+
+
 @contextmanager
 def as_one_line(kind: type[Exception]) -> Iterator[None]:
     """Turn this package's errors into one that pytest shows without a traceback."""
@@ -59,7 +66,7 @@ class AuditSession:
         self.n_notes_sent: int | None = None
         self._n_selected = 0
         self._n_deselected = 0
-        self._lacks_canaries = False
+        self._lacking: dict[str, None] = {}
 
     # -- parts, made when first asked for
 
@@ -183,14 +190,15 @@ class AuditSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pycollect_makeitem(self, obj: object) -> list[pytest.Item] | None:
-        """Make no case of canaries where none are given: nothing is skipped, and nothing left out."""
-        if self.settings.canaries or not inspect.isfunction(obj):
+        """Make no case of what is not asked for by an option: nothing is skipped, and nothing left out."""
+        if not inspect.isfunction(obj):
             return None
         code = inspect.unwrap(obj).__code__
-        if "planted_canaries" not in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
-            return None
-        self._lacks_canaries = True
-        return []
+        taken = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        given = {"planted_canaries": self.settings.canaries, "prompt_neighbourhood": self.settings.neighbours}
+        lacking = [ASKED_BY[name] for name in given if name in taken and not given[name]]
+        self._lacking |= dict.fromkeys(lacking)
+        return [] if lacking else None
 
     @pytest.hookimpl
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -216,8 +224,8 @@ class AuditSession:
     @pytest.hookimpl
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> list[str]:
         """Say what is audited, where anything is."""
-        if not items and self._lacks_canaries:
-            return ["memex: cases of canaries are made where --memex-canaries FILE names their manifest"]
+        if not items and self._lacking:
+            return [f"memex: cases of {lacking}" for lacking in self._lacking]
         if not any(map(is_audit_case, items)):
             return []
         from memex_audit.reporting.terminal import header_lines
