@@ -44,8 +44,24 @@ def test_planted_replicas_are_extracted_from_the_duplicated_twin(store):
 
 
 def test_the_same_prompts_give_nothing_back_from_the_deduplicated_twin(store):
-    run, found = audit(store, "specimen:deduplicated", "--memex-limit", "0.3")
+    run, found = audit(store, "specimen:deduplicated")
     assert run.returncode == 0, run.stdout + run.stderr
     assert found["verdict"] == "pass"
     assert {f["verdict"] for f in found["findings"]} == {"not_flagged"}
-    assert found["rate"]["upper"] == pytest.approx(1 - 0.05 ** (1 / N_PROMPTS))
+    # The frame is the twelve most duplicated groups, and all of them were audited.
+    rate = found["rate"]
+    assert (rate["groups"], rate["frame_size"], rate["upper"]) == (N_PROMPTS, N_PROMPTS, 0)
+    assert rate["frame"].startswith(f"the {N_PROMPTS} most duplicated of ")
+    assert rate["upper_of_alike"] == pytest.approx(1 - 0.045 ** (1 / N_PROMPTS))
+
+
+def test_the_same_prompts_as_a_file_show_what_prompts_like_them_do(store, tmp_path):
+    _, mined = audit(store, "specimen:deduplicated")
+    listed = tmp_path / "prompts.csv"
+    texts = [finding["prompt"] for finding in mined["findings"]]
+    listed.write_text("prompt\n" + "".join(f'"{text}"\n' for text in texts))
+    run, found = audit(store, "specimen:deduplicated", "--memex-prompts", str(listed), "--memex-limit", "0.3")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert found["verdict"] == "pass"
+    assert found["rate"]["strata"] == []
+    assert found["rate"]["upper"] == pytest.approx(1 - 0.045 ** (1 / N_PROMPTS))
