@@ -78,7 +78,8 @@ def test_the_front_page_says_the_verdict_the_rate_its_bound_and_the_ci_job(front
     shown = dict(zip(metadata[2::2], metadata[3::2], strict=False))
     assert shown["verdict"] == "fail"
     assert shown["extraction rate"] == "2 of 60 prompt groups"
-    assert shown["at most"].startswith(f"{100 * rate['upper']:.0f} %, limit 1 % (95 % confidence")
+    assert rate["upper"] == 2 / 60
+    assert shown["at most"] == "3.3 %, limit 1 % (census of all 60 groups, no sampling error)"
     assert shown["near misses"] == "1"
     assert shown["executor"] == "GitHub Actions · nightly #12"
 
@@ -99,7 +100,7 @@ def test_near_misses_stand_first_then_what_was_extracted(front):
 def test_a_failing_prompt_is_named_with_its_figures_its_evidence_and_the_command_that_repeats_it(front):
     open_case(front, COPIED)
     text = front.text
-    assert '"copied zanzibar lighthouse at dusk": 16 of 16 generations near a training image' in text
+    assert '"copied zanzibar lighthouse at dusk": 4 of 4 generations near a training image' in text
     assert "The model gives back training image copied-zanzibar-lighthouse-at-dusk.png" in text
     assert re.search(r"Repeat: pytest 'audits/test_duplicated_prompts\.py::[^']*-[0-9a-f]{12}\]'", text)
     assert "Category: replica extracted" in text
@@ -110,9 +111,9 @@ def test_the_evidence_sheet_of_a_failing_prompt_is_drawn(front, outputs):
     front.click("button", "evidence (mosaic)")
     sheet = front.wait_for(f"{DRAWN}.filter(one => one.alt.endsWith('.jpg')).map(one => one.alt)[0]")
     assert sheet in [path.name for path in attached(outputs, "jpg")]
-    # Eight generations, the training image and the difference, each 112 pixels and a gap.
+    # The four generations that decided, the training image and the difference, each 112 pixels and a gap.
     with Image.open(outputs / "allure-results" / str(sheet)) as picture:
-        assert picture.size[0] == 8 + 10 * 120
+        assert picture.size[0] == 8 + 6 * 120
 
 
 def test_the_rate_case_shows_both_figures(front):
