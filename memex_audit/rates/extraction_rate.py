@@ -9,7 +9,6 @@ from memex_audit.rates.frames import Stratum, bound_frame
 from memex_audit.records import Finding, Frame, FrameStratum, Rate, StratumCount, Verdict
 
 METHOD = "binomial (Clopper-Pearson), one-sided"
-
 """What a binomial bound speaks of: it knows no size of a frame and no draw from it."""
 
 
