@@ -27,11 +27,11 @@ MARK = re.compile(r"^<!-- generated: ([a-z ]+) -->$", re.MULTILINE)
 TOPICS: Mapping[str, tuple[str, ...]] = {
     "What is audited": (
         "model", "lora", "training_set", "embedder", "duplicate_similarity", "prompts", "max_prompts",
-        "canaries",
+        "canaries", "neighbours",
     ),
     "How pictures are drawn": ("steps", "guidance", "size", "batch_size", "device", "dtype", "seed"),
     "How a prompt is decided": (
-        "preset", "generations", "edge_delta", "match_delta", "clique_size", "calibration",
+        "preset", "generations", "edge_delta", "match_delta", "clique_size", "calibration", "minimal_trigger",
     ),
     "How the run is judged": (
         "limit", "confidence", "on_extracted", "inconclusive", "baseline", "baseline_policy",
