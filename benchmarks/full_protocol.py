@@ -1,16 +1,17 @@
 """Run the study's full protocol once on the specimen: 500 generations a prompt, kept as data.
 
-`python benchmarks/full_protocol.py --store FOLDER` draws what the store lacks (about 70 CPU minutes for both
-twins) and writes benchmarks/data/full-protocol-TWIN.npz. Prompts: all probes (of the clean twin those that
-its sibling learned 8 times or more), and of the others the first so many by SHA-256 of their caption. The
-seeds are no calibration's and no audit's.
+`python benchmarks/full_protocol.py --store FOLDER` draws what the store lacks (about 60 CPU minutes for both
+twins) and writes benchmarks/data/full-protocol-TWIN.npz and screen-scores.json. Prompts: all probes (of the
+clean twin those that its sibling learned 8 times or more), and of the others the first so many by SHA-256 of
+their caption. The seeds are no calibration's and no audit's.
 
 In a file, for each prompt: `captions`, `roles`, `copies`; `nearest` float32 (prompts, 500), l2 to the nearest
-training image of the caption; `nearest_row` int16, which of them that is; `edge_deltas` float16
-(prompts, 124750), the tile-l2 of each pair in the order of numpy.triu_indices(500, 1), infinity above 0.25.
+training image of the caption; `nearest_row` int16, which of them that is; `edges` uint8 (prompts, 15594), a
+bit a pair in the order of numpy.triu_indices(500, 1): whether its tile-l2 is within `edge_delta`.
 """
 
 import hashlib
+import json
 from pathlib import Path
 
 import click
@@ -18,9 +19,11 @@ import numpy as np
 
 from memex_audit.audit import comparable
 from memex_audit.config import Settings
+from memex_audit.extraction.calibration_file import read_calibration
 from memex_audit.extraction.distances import tile_l2
 from memex_audit.generation.filling import draw
-from memex_audit.specimen import PREFIX, TWINS
+from memex_audit.screening.screens import SCREENS, screen_prompts
+from memex_audit.specimen import PREFIX, TWINS, twin_folder
 from memex_audit.specimen.measure import read_roles
 from memex_audit.workbench import Workbench
 
@@ -29,7 +32,6 @@ GENERATIONS = 500
 OTHERS = {"duplicated": 20, "deduplicated": 8}
 # Probes that the clean twin saw once are audited where the other twin learned them by heart.
 LEAST_COPIES = {"duplicated": 1, "deduplicated": 8}
-LARGEST_KEPT = 0.25
 DATA = Path(__file__).with_name("data")
 
 
@@ -60,6 +62,8 @@ def main(store: Path, chosen: tuple[str, ...], draw_only: bool) -> None:
     """Draw and measure both twins."""
     for twin in chosen or TWINS:
         measure(twin, store, draw_only=draw_only)
+    if not draw_only:
+        take_scores(store)
 
 
 def measure(twin: str, store: Path, *, draw_only: bool) -> None:
@@ -67,7 +71,8 @@ def measure(twin: str, store: Path, *, draw_only: bool) -> None:
     bench, roles = bench_of(twin, store), read_roles()
     by_text = {prompt.text: prompt for prompt in bench.prompts.prompts}
     captions = prompts_of(twin)
-    nearest, nearest_row, deltas = [], [], []
+    nearest, nearest_row, edges = [], [], []
+    calibration = read_calibration(twin_folder(PREFIX + twin) / "memex-calibration.json")
     for caption in captions:
         (drawn,) = draw(bench.unit_store, lambda: bench.generator, [caption], GENERATIONS, batch_size=64)
         print(f"{twin}: {caption}", flush=True)
@@ -78,7 +83,7 @@ def measure(twin: str, store: Path, *, draw_only: bool) -> None:
         nearest.append(own.min(axis=1).astype(np.float32))
         nearest_row.append(own.argmin(axis=1).astype(np.int16))
         pairs = tile_l2(images)[np.triu_indices(len(images), 1)]
-        deltas.append(np.where(pairs <= LARGEST_KEPT, pairs, np.inf).astype(np.float16))
+        edges.append(np.packbits(pairs <= calibration.edge_delta))
     if draw_only:
         return
     DATA.mkdir(exist_ok=True)
@@ -89,8 +94,27 @@ def measure(twin: str, store: Path, *, draw_only: bool) -> None:
         copies=np.array([roles[caption][1] for caption in captions]),
         nearest=np.stack(nearest),
         nearest_row=np.stack(nearest_row),
-        edge_deltas=np.stack(deltas),
+        edges=np.stack(edges),
+        edge_delta=calibration.edge_delta,
+        match_delta=calibration.match_delta,
     )
+
+
+def take_scores(store: Path) -> None:
+    """Write the screens' scores of every caption of the training set, for both twins."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for twin in TWINS:
+        bench = bench_of(twin, store)
+        captions = sorted(read_roles())
+        for name in SCREENS:
+            scores = screen_prompts(
+                lambda bench=bench: bench.generator, name, captions, request=bench.unit_store.request,
+                batch_size=64, kept=bench.screen_scores,
+            )  # fmt: skip
+            found.setdefault(twin, {})[name] = {
+                caption: round(score.score, 6) for caption, score in zip(captions, scores, strict=True)
+            }
+    (DATA / "screen-scores.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from memex_audit.records import Calibration, FrameStratum, PromptSet, ScreenScor
 LEAST_CENSUS = 0.1
 # Groups with near-copies are audited all too, as long as they are no larger share: none is a better screen.
 MOST_NEAR_COPIES = 0.2
+# Of what the limit allows, extracted above the cut: the sample is large enough to pass such a frame.
+PLANNED_SHARE = 0.52
 
 
 def divide_by_screen(
@@ -26,7 +28,8 @@ def divide_by_screen(
     """Keep the prompts of groups that score high or have near-copies, and of as many others as a pass takes.
 
     The cut is the calibrated threshold of the screen, or the score that a tenth of the groups reach if that
-    is lower. The size of the sample is fixed before any outcome is seen: it passes if nothing is extracted.
+    is lower. The size of the sample is fixed before any outcome is seen: it passes where a
+    little more than half of what the limit allows are extracted above the cut, and nothing below.
 
     Args:
         prompts: of the whole frame.
@@ -53,7 +56,10 @@ def divide_by_screen(
     if len(near_copies) <= MOST_NEAR_COPIES * len(of_groups):
         of_groups |= dict.fromkeys(near_copies, math.inf)
     split = split_frame(of_groups, cut=cut, seed=seed)
-    n_below = sample_needed(limit, confidence, above=len(split.above), below=len(split.below))
+    n_below = sample_needed(
+        limit, confidence, above=len(split.above), below=len(split.below),
+        extracted_above=min(len(split.above), int(PLANNED_SHARE * limit * split.size)),
+    )  # fmt: skip
     below = split.below[:n_below]
     chosen = {*split.above, *below}
     strata = (
