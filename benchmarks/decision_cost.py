@@ -357,7 +357,8 @@ def measure(*, quick: bool) -> tuple[str, dict[str, float]]:
     }
     head = (
         "| frame | audited | groups | times fewer evaluations | bound, mean | "
-        "rate of the full protocol, mean | bound covers it | groups found |\n|---|---|---|---|---|---|---|---|\n"
+        "rate of the full protocol, mean | "
+        "bound covers it | groups found |\n|---|---|---|---|---|---|---|---|\n"
     )
     return "\n\n".join([prompt_table(bench), recall_by_share(bench), head + "\n".join(rows)]), figures
 
