@@ -19,6 +19,8 @@ from PIL import Image, ImageDraw, ImageFont
 from memex_audit.audit import Audit, comparable
 from memex_audit.config import Settings
 from memex_audit.extraction.distances import tile_l2
+from memex_audit.extraction.protocol import sequential_test
+from memex_audit.extraction.verdicts import read_cliques
 from memex_audit.records import AuditPrompt
 from memex_audit.reporting.figures import evidence_sheet
 from memex_audit.workbench import Workbench
@@ -179,8 +181,12 @@ def main(store: Path, caption: str) -> None:
     delta = learned.bench.protocol.edge_delta
     (ASSETS / "distances.svg").write_text(heat_maps(twins, delta), encoding="utf-8")
     finding = learned.audit.finding(learned.prompt)
-    seeds = [learned.bench.unit_store.request(caption, number).seed for number in range(SEEDS)]
-    clique = tuple(seeds.index(seed) for seed in finding.clique_seeds)
+    # Of all sixteen: the audit itself stops as soon as the prompt is decided.
+    test = sequential_test(learned.bench.protocol)
+    look = test.looks.index(SEEDS)
+    clique = read_cliques(
+        learned.images, edge_delta=delta, flag_at=test.flag_at[look], clean_at=test.clean_at[look]
+    ).members
     (ASSETS / "graph.svg").write_text(graph(learned, clique, delta), encoding="utf-8")
     (ASSETS / "match.jpg").write_bytes(evidence_sheet(learned.audit.exhibit(finding)))
     for name, twin in twins.items():
