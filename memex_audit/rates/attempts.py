@@ -6,7 +6,7 @@ Alpha, the chance that a model beyond the limit passes, belongs to the audit and
 from dataclasses import dataclass
 
 from memex_audit.errors import ConfigurationError
-from memex_audit.rates.bounds import binomial_upper, check_limit, groups_needed
+from memex_audit.rates.bounds import binomial_upper, check_confidence, check_limit, groups_needed
 
 FIRST_SHARE = 0.9
 """Of alpha, spent by the first run; the extension gets the rest."""
@@ -51,10 +51,7 @@ def attempt_of(number: int, confidence: float) -> Attempt:
     """
     if number < 1:
         raise ConfigurationError(f"`number` must be at least 1, got number={number}. The first run is 1.")
-    if not 0.5 <= confidence < 1:
-        raise ConfigurationError(
-            f"`confidence` must be in [0.5, 1), got confidence={confidence}. Give a share such as 0.95."
-        )
+    check_confidence(confidence)
     alpha = 1 - confidence
     if number == 1:
         return Attempt(confidence=_written(1 - FIRST_SHARE * alpha), label="first run", counts=True)

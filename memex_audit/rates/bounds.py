@@ -1,5 +1,7 @@
 """Counts -> exact bounds: how high, and how low, a rate can be when x of n were seen."""
 
+from bisect import bisect_left
+
 from scipy.stats import beta
 
 from memex_audit.errors import ConfigurationError
@@ -31,7 +33,7 @@ def binomial_lower(x: int, n: int, confidence: float) -> float:
     0.0
     """
     _check_counts(x, n)
-    _check_confidence(confidence)
+    check_confidence(confidence)
     return 0.0 if x == 0 else float(beta.ppf(1 - confidence, x, n - x + 1))
 
 
@@ -61,7 +63,7 @@ def binomial_upper(x: int, n: int, confidence: float) -> float:
     1.0
     """
     _check_counts(x, n)
-    _check_confidence(confidence)
+    check_confidence(confidence)
     return 1.0 if x == n else float(beta.ppf(confidence, x + 1, n - x))
 
 
@@ -87,7 +89,7 @@ def groups_needed(limit: float, confidence: float, extracted: int = 0) -> int:
     [299, 473, 628]
     """
     check_limit(limit)
-    _check_confidence(confidence)
+    check_confidence(confidence)
     if extracted < 0:
         raise ConfigurationError(f"`extracted` must be 0 or more, got extracted={extracted}. Give a count.")
     low = max(extracted, 1)
@@ -96,13 +98,9 @@ def groups_needed(limit: float, confidence: float, extracted: int = 0) -> int:
     high = 2 * low
     while binomial_upper(extracted, high, confidence) > limit:
         low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        if binomial_upper(extracted, middle, confidence) <= limit:
-            high = middle
-        else:
-            low = middle
-    return high
+    return bisect_left(
+        range(high), True, low + 1, key=lambda n: binomial_upper(extracted, n, confidence) <= limit
+    )
 
 
 def check_limit(limit: float) -> None:
@@ -118,6 +116,18 @@ def check_limit(limit: float) -> None:
         )
 
 
+def check_confidence(confidence: float) -> None:
+    """Refuse a confidence outside [0.5, 1): below 0.5 the two one-sided bounds may cross.
+
+    Raises:
+        ConfigurationError: confidence is not in [0.5, 1).
+    """
+    if not 0.5 <= confidence < 1:
+        raise ConfigurationError(
+            f"`confidence` must be in [0.5, 1), got confidence={confidence}. Give a share such as 0.95."
+        )
+
+
 def _check_counts(x: int, n: int) -> None:
     if n < 1:
         raise ConfigurationError(
@@ -125,11 +135,3 @@ def _check_counts(x: int, n: int) -> None:
         )
     if not 0 <= x <= n:
         raise ConfigurationError(f"`x` must be in 0 to n={n}, got x={x}. Count each of the n once.")
-
-
-def _check_confidence(confidence: float) -> None:
-    # Below 0.5 the two one-sided bounds may cross.
-    if not 0.5 <= confidence < 1:
-        raise ConfigurationError(
-            f"`confidence` must be in [0.5, 1), got confidence={confidence}. Give a share such as 0.95."
-        )

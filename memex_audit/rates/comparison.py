@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from memex_audit.rates.outcomes import extracting_verdicts, group_outcome
 from memex_audit.records import Finding, Unit, Verdict
 
 LEAST_SHARE_OF_A_REPLICA = 0.5
@@ -146,7 +147,7 @@ def compare_outcomes(
 
     earlier = {outcome.prompt_id: outcome for outcome in before}
     later = {outcome.prompt_id: outcome for outcome in after}
-    extracting = {Verdict.EXTRACTED, Verdict.FLAGGED} if count_flagged else {Verdict.EXTRACTED}
+    extracting = extracting_verdicts(count_flagged=count_flagged)
     shared = [(earlier[name], later[name]) for name in later if name in earlier]
     found = _image_pairs(shared, n_images) if n_images is not None else _group_pairs(shared, extracting)
     lower, upper = (
@@ -191,21 +192,16 @@ def _group_pairs(
         of_before, of_after = verdicts[after.group_id]
         of_before.add(before.verdict)
         of_after.add(after.verdict)
-    outcomes = [tuple(_outcome(side, extracting) for side in both) for both in verdicts.values()]
+    outcomes = [tuple(group_outcome(side, extracting) for side in both) for both in verdicts.values()]
+    clean, extracted = Verdict.NOT_FLAGGED, Verdict.EXTRACTED
+    undecided = sum(Verdict.UNDECIDED in outcome for outcome in outcomes)
     return _Pairs(
-        pairs=sum(None not in outcome for outcome in outcomes),
-        newly=outcomes.count((False, True)),
-        no_longer=outcomes.count((True, False)),
-        both=outcomes.count((True, True)),
-        undecided=sum(None in outcome for outcome in outcomes),
+        pairs=len(outcomes) - undecided,
+        newly=outcomes.count((clean, extracted)),
+        no_longer=outcomes.count((extracted, clean)),
+        both=outcomes.count((extracted, extracted)),
+        undecided=undecided,
     )
-
-
-def _outcome(verdicts: Collection[Verdict], extracting: Collection[Verdict]) -> bool | None:
-    """Say whether a group is extracted; None where it is undecided."""
-    if any(verdict in extracting for verdict in verdicts):
-        return True
-    return None if Verdict.UNDECIDED in verdicts else False
 
 
 def _image_pairs(shared: Sequence[tuple[PromptOutcome, PromptOutcome]], n_images: int) -> _Pairs:

@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from memex_audit.rates.extraction_rate import extraction_rate
-from memex_audit.records import Finding, Frame, Verdict
+from memex_audit.rates.extraction_rate import rate_of_part
+from memex_audit.records import Finding, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,14 +84,7 @@ def count_images(findings: Sequence[Finding]) -> int:
 def _tier(
     lowest: int, findings: Sequence[Finding], *, confidence: float, count_flagged: bool
 ) -> DuplicationTier:
-    rate = extraction_rate(
-        findings,
-        Frame(description="a tier of duplication counts", size=None),
-        limit=1.0,
-        confidence=(1 + confidence) / 2,
-        blind_spot=1.0,
-        count_flagged=count_flagged,
-    )
+    rate = rate_of_part(findings, confidence=confidence, count_flagged=count_flagged)
     return DuplicationTier(
         lowest=lowest,
         highest=2 * lowest - 1,

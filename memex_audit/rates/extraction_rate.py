@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from memex_audit.errors import ConfigurationError
 from memex_audit.rates.bounds import binomial_lower, binomial_upper, check_limit
 from memex_audit.rates.frames import Stratum, bound_frame
+from memex_audit.rates.outcomes import extracting_verdicts, group_outcome
 from memex_audit.records import Finding, Frame, FrameStratum, Rate, StratumCount, Verdict
 
 METHOD = "binomial (Clopper-Pearson), one-sided"
@@ -94,6 +95,21 @@ def extraction_rate(
     )
 
 
+def rate_of_part(findings: Sequence[Finding], *, confidence: float, count_flagged: bool) -> Rate:
+    """Count a part of an audit: its bounds are the ends of an exact two-sided interval at `confidence`.
+
+    Clopper and Pearson's: each end is a one-sided bound at (1 + confidence) / 2. A part has no limit.
+    """
+    return extraction_rate(
+        findings,
+        Frame(description="a part of the audit set", size=None),
+        limit=1.0,
+        confidence=(1 + confidence) / 2,
+        blind_spot=1.0,
+        count_flagged=count_flagged,
+    )
+
+
 def strata_of(counts: Sequence[StratumCount]) -> tuple[Stratum, ...]:
     """Return the strata that bounds are made of."""
     return tuple(
@@ -114,17 +130,8 @@ def _count(stratum: FrameStratum, outcome_of: Mapping[str, Verdict]) -> StratumC
 
 
 def _group_outcomes(findings: Sequence[Finding], *, count_flagged: bool) -> dict[str, Verdict]:
-    """Give each group's outcome: EXTRACTED, UNDECIDED, or NOT_FLAGGED for all that counts as neither."""
-    extracting = {Verdict.EXTRACTED, Verdict.FLAGGED} if count_flagged else {Verdict.EXTRACTED}
+    extracting = extracting_verdicts(count_flagged=count_flagged)
     verdicts_of: defaultdict[str, set[Verdict]] = defaultdict(set)
     for finding in findings:
         verdicts_of[finding.group_id].add(finding.verdict)
-    outcomes = {}
-    for group, verdicts in verdicts_of.items():
-        if verdicts & extracting:
-            outcomes[group] = Verdict.EXTRACTED
-        elif Verdict.UNDECIDED in verdicts:
-            outcomes[group] = Verdict.UNDECIDED
-        else:
-            outcomes[group] = Verdict.NOT_FLAGGED
-    return outcomes
+    return {group: group_outcome(verdicts, extracting) for group, verdicts in verdicts_of.items()}

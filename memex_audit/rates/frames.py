@@ -5,6 +5,7 @@ were drawn. So the bounds hold whatever the screen that made the strata is worth
 group depend on each other, and however alike the groups are.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -15,6 +16,7 @@ import numpy as np
 from scipy.special import gammaln, logsumexp
 
 from memex_audit.errors import ConfigurationError
+from memex_audit.rates.bounds import check_confidence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,17 +57,12 @@ def hypergeometric_upper(x: int, n: int, size: int, confidence: float) -> int:
     (48, 0)
     """
     _check_draw(x, n, size)
-    _check_confidence(confidence)
+    check_confidence(confidence)
     if n == 0:  # nothing was drawn, and nothing is rejected
         return size
-    kept, rejected = x, size - n + x + 1
-    while rejected - kept > 1:
-        middle = (kept + rejected) // 2
-        if _is_plausible(middle, x, n, size, confidence):
-            kept = middle
-        else:
-            rejected = middle
-    return kept
+    # The first K that is rejected, less one; x itself never is.
+    every = range(size - n + x + 1)
+    return bisect_left(every, True, x + 1, key=lambda k: not _is_plausible(k, x, n, size, confidence)) - 1
 
 
 def hypergeometric_lower(x: int, n: int, size: int, confidence: float) -> int:
@@ -195,7 +192,7 @@ def bound_frame(strata: Sequence[Stratum], confidence: float) -> FrameBound:
     >>> bound.upper_groups, bound.upper
     (47, 0.0094)
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
     size = sum(stratum.size for stratum in strata)
     if size < 1:
         raise ConfigurationError(
@@ -243,13 +240,10 @@ def groups_that_settle(strata: Sequence[Stratum], limit: float, confidence: floa
         larger = replace(strata[widest], sampled=sampled)
         return bound_frame((*others, larger), confidence).upper <= limit
 
-    low, high = strata[widest].sampled, strata[widest].size
-    if not passes(high):
+    least, most = strata[widest].sampled, strata[widest].size
+    if not passes(most):
         return None
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if passes(middle) else (middle + 1, high)
-    return high + sum(stratum.sampled for stratum in others)
+    return bisect_left(range(most), True, least, key=passes) + sum(stratum.sampled for stratum in others)
 
 
 def _method(strata: Sequence[Stratum], n_sampled_strata: int) -> str:
@@ -292,11 +286,3 @@ def _check_draw(x: int, n: int, size: int) -> None:
         )
     if not 0 <= x <= n:
         raise ConfigurationError(f"`x` must be in 0 to n={n}, got x={x}. Count each of the n once.")
-
-
-def _check_confidence(confidence: float) -> None:
-    # Below 0.5 the two one-sided bounds may cross.
-    if not 0.5 <= confidence < 1:
-        raise ConfigurationError(
-            f"`confidence` must be in [0.5, 1), got confidence={confidence}. Give a share such as 0.95."
-        )

@@ -1,8 +1,11 @@
 """Groups that the protocol extracts -> groups that replicate: what a census and its blind spot leave open."""
 
+from bisect import bisect_left
+
 from scipy.stats import binom
 
 from memex_audit.errors import ConfigurationError
+from memex_audit.rates.bounds import check_confidence
 
 
 def replicating_upper(extracted: int, power: float, confidence: float) -> int:
@@ -39,19 +42,14 @@ def replicating_upper(extracted: int, power: float, confidence: float) -> int:
         raise ConfigurationError(f"`extracted` must be 0 or more, got extracted={extracted}. Give a count.")
     if not 0 < power <= 1:
         raise ConfigurationError(f"`power` must be in (0, 1], got power={power}. Give a share such as 0.95.")
-    if not 0.5 <= confidence < 1:
-        raise ConfigurationError(
-            f"`confidence` must be in [0.5, 1), got confidence={confidence}. Give a share such as 0.95."
-        )
+    check_confidence(confidence)
     if power == 1:
         return extracted
-    low, high = extracted, 2 * extracted + 1
-    while binom.cdf(extracted, high, power) > 1 - confidence:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        if binom.cdf(extracted, middle, power) > 1 - confidence:
-            low = middle
-        else:
-            high = middle
-    return low
+
+    def is_rejected(replicating: int) -> bool:
+        return bool(binom.cdf(extracted, replicating, power) <= 1 - confidence)
+
+    high = 2 * extracted + 1
+    while not is_rejected(high):
+        high *= 2
+    return bisect_left(range(high), True, extracted, key=is_rejected) - 1

@@ -8,8 +8,8 @@ from scipy.stats import hypergeom
 
 from memex_audit.errors import ConfigurationError
 from memex_audit.rates.duplication_tiers import count_images
-from memex_audit.rates.extraction_rate import extraction_rate
-from memex_audit.records import Finding, Frame, Rate
+from memex_audit.rates.extraction_rate import rate_of_part
+from memex_audit.records import Finding, Rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +116,7 @@ def _slice(name: str, findings: Sequence[Finding], *, confidence: float, count_f
     inside = [finding for finding in findings if finding.slice == name]
     groups = {finding.group_id for finding in inside}
     rest = [finding for finding in findings if finding.group_id not in groups]
-    rate = _rate(inside, confidence=confidence, count_flagged=count_flagged)
+    rate = rate_of_part(inside, confidence=confidence, count_flagged=count_flagged)
     return SliceRate(
         name=name,
         prompts=len(inside),
@@ -129,19 +129,8 @@ def _slice(name: str, findings: Sequence[Finding], *, confidence: float, count_f
         lower=rate.lower,
         upper=rate.upper,
         p_value=_p_value(
-            rate, _rate(rest, confidence=confidence, count_flagged=count_flagged) if rest else None
+            rate, rate_of_part(rest, confidence=confidence, count_flagged=count_flagged) if rest else None
         ),
-    )
-
-
-def _rate(findings: Sequence[Finding], *, confidence: float, count_flagged: bool) -> Rate:
-    return extraction_rate(
-        findings,
-        Frame(description="a slice of the prompts", size=None),
-        limit=1.0,
-        confidence=(1 + confidence) / 2,
-        blind_spot=1.0,
-        count_flagged=count_flagged,
     )
 
 

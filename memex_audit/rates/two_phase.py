@@ -6,6 +6,7 @@ sample below its cut is clean and may be small; if it is worthless the bound is 
 
 import hashlib
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -183,16 +184,7 @@ def sample_needed(
     def passes(n: int) -> bool:
         return (extracted_above + hypergeometric_upper(extracted_below, n, below, confidence)) / size <= limit
 
-    low, high = extracted_below, below
-    if not passes(high):
-        return None
-    while low < high:
-        middle = (low + high) // 2
-        if passes(middle):
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    return bisect_left(range(below), True, extracted_below, key=passes) if passes(below) else None
 
 
 def _hash(seed: int, group: str) -> bytes:
