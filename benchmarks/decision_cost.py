@@ -31,7 +31,7 @@ from memex_audit.screened_set import LEAST_CENSUS, PLANNED_SHARE
 from memex_audit.screening.screens import SCREENS
 from memex_audit.specimen import PREFIX, TWINS, twin_folder
 from memex_audit.specimen.measure import read_roles
-from memex_audit.thresholds import test_of
+from memex_audit.thresholds import planned_test
 
 DATA = Path(__file__).with_name("data")
 DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"
@@ -179,7 +179,7 @@ class Benchmark:
         self.random = np.random.default_rng(SEED)
         self.frames = frames
         self.prompts = [prompt for twin in TWINS for prompt in read_measured(twin)]
-        self.default = test_of(Settings())
+        self.default = planned_test(Settings())
         self.sixteen = plan_look(16, null_share=0.05, alpha=0.01)
         self.replayed = [replay(prompt, self.default, orders, self.random) for prompt in self.prompts]
         self.fixed = [replay(prompt, self.sixteen, orders, self.random) for prompt in self.prompts]

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from memex_audit.extraction.distances import l2_to_many
 from memex_audit.extraction.matching import Matcher, Nearest, beside
 from memex_audit.extraction.protocol import blind_spot, sequential_test
-from memex_audit.extraction.verdicts import SEEDS_FOR_EXTRACTION
+from memex_audit.extraction.verdicts import SEEDS_FOR_EXTRACTION, CliqueReading
 from memex_audit.generation.filling import draw
 from memex_audit.generation.store import UnitStore
-from memex_audit.judging import Look, goes_on, judge
+from memex_audit.judging import Look, goes_on, judge, read_look
 from memex_audit.protocols import Generator
 from memex_audit.rates.extraction_rate import extraction_rate
 from memex_audit.rates.images_extracted import ImageCount, count_images, images_extracted_rate
@@ -202,9 +202,11 @@ class Audit:
             return
         looks_of = self._looks_of(names)
         for prompt, look in zip(batch, self._looks(batch, looks_of, number), strict=True):
-            onward = number + 1 < len(looks_of) and goes_on(look, self.protocol_of(prompt.prompt_id))
+            protocol = self.protocol_of(prompt.prompt_id)
+            clique = read_look(look, protocol)
+            onward = number + 1 < len(looks_of) and goes_on(look, clique, protocol)
             if not onward:
-                self._keep(prompt, look)
+                self._keep(prompt, look, clique)
             rounds.settle(number, prompt.prompt_id, goes_on=onward)
 
     def _affordable(self, batch: list[AuditPrompt], number: int) -> list[AuditPrompt]:
@@ -236,14 +238,20 @@ class Audit:
                     looks[number - 1],
                     batch_size=self._batch_size,
                 )
-            self._keep(prompt, self._look(prompt, drawn))
+            look = self._look(prompt, drawn)
+            self._keep(prompt, look, read_look(look, self.protocol_of(name)))
             if self._findings[name].verdict is not Verdict.EXTRACTED:
                 self._findings[name] = replace(self._findings[name], verdict=Verdict.UNDECIDED)
             rounds.settle(number, name, goes_on=False)
 
-    def _keep(self, prompt: AuditPrompt, look: Look) -> None:
+    def _keep(self, prompt: AuditPrompt, look: Look, clique: CliqueReading) -> None:
         judgement = judge(
-            prompt, look, self.protocol_of(prompt.prompt_id), self._matcher, self._evaluations_per_image()
+            prompt,
+            look,
+            clique,
+            protocol=self.protocol_of(prompt.prompt_id),
+            matcher=self._matcher,
+            evaluations_per_image=self._evaluations_per_image(),
         )
         self._findings[prompt.prompt_id] = self._with_screen(judgement.finding)
         self._seeds_near[prompt.prompt_id] = judgement.seeds_near

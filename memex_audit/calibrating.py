@@ -27,7 +27,7 @@ from memex_audit.rates.bounds import binomial_upper
 from memex_audit.rates.images_extracted import has_few_captions
 from memex_audit.records import AuditPrompt, Calibration, PromptSet
 from memex_audit.screen_thresholds import calibrate_screens
-from memex_audit.thresholds import test_of
+from memex_audit.thresholds import planned_test
 from memex_audit.training_set import read_prompt_file
 from memex_audit.workbench import Workbench
 
@@ -56,7 +56,7 @@ def calibrate_model(
     texts = [prompt.text for prompt in prompts.prompts]
     check_negatives(len(texts), alpha)
     # Not the protocol of the bench: that is read from a calibration, which this one may be to replace.
-    test = test_of(model.settings)
+    test = planned_test(model.settings)
     first = _draw(bench, texts, test.looks[0])
     nearest, second_seed = _distances(bench, prompts.prompts, first)
     deltas = _flagging_deltas(bench, texts, test, alpha=alpha)
@@ -115,7 +115,7 @@ def _second_seeds_of_few_captions(model: Workbench, reference: Workbench) -> lis
     for prompt in model.prompts.prompts:
         n = (
             generations_of_caption(model.settings, len(prompt.example_ids))
-            or test_of(model.settings).looks[-1]
+            or planned_test(model.settings).looks[-1]
         )
         (images,) = _draw(reference, [prompt.text], n)
         _, second_seed = _distances(reference, [prompt], [images])

@@ -59,6 +59,8 @@ class Judgement:
 def judge(
     prompt: AuditPrompt,
     look: Look,
+    clique: CliqueReading,
+    *,
     protocol: Protocol,
     matcher: Matcher | None,
     evaluations_per_image: int,
@@ -68,11 +70,11 @@ def judge(
     Args:
         prompt: what was drawn for.
         look: at what was drawn.
+        clique: what `read_look` says of it.
         protocol: how the prompt is decided.
         matcher: None where there is no training set.
         evaluations_per_image: network evaluations that a picture costs.
     """
-    clique = read_look(look, protocol)
     found = _extracted(look, clique, protocol, matcher)
     closest = found or nearest_example(look.own, match_delta=protocol.match_delta, at_least=1)
     near = near_examples(look.own, match_delta=protocol.match_delta)
@@ -114,12 +116,11 @@ def read_look(look: Look, protocol: Protocol) -> CliqueReading:
     )
 
 
-def goes_on(look: Look, protocol: Protocol) -> bool:
+def goes_on(look: Look, clique: CliqueReading, protocol: Protocol) -> bool:
     """Whether a prompt needs the next look: nothing is decided, or one seed lies near a training image."""
     seeds_near = int((look.own.distances <= protocol.match_delta).sum(axis=0).max(initial=0))
     if seeds_near >= SEEDS_FOR_EXTRACTION:
         return False
-    clique = read_look(look, protocol)
     if clique.flagged or seeds_near:
         return not clique.flagged
     # What gives blanks is not worth a dozen more of them.

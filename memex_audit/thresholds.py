@@ -34,9 +34,9 @@ def choose_calibration(
     """
     from memex_audit.extraction.calibration_file import read_calibration
 
-    test = test_of(settings)
+    test = planned_test(settings)
     # A clique size given beside a calibration is an option on top of it, like a delta.
-    boundaries = (test.clean_at, test_of(replace(settings, clique_size=None)).clean_at)
+    boundaries = (test.clean_at, planned_test(replace(settings, clique_size=None)).clean_at)
 
     def misfit(calibration: Calibration) -> str | None:
         if calibration.model_fingerprint != fingerprint:
@@ -67,7 +67,7 @@ def choose_calibration(
     return replace(chosen, source="given", **options) if options else chosen
 
 
-def test_of(settings: Settings) -> "SequentialTest":
+def planned_test(settings: Settings) -> "SequentialTest":
     """Return the looks at a prompt, and what decides at each: the preset's, with options on top.
 
     A number of generations is one look; a clique size is the least that flags at any look.
@@ -105,9 +105,9 @@ def choose_protocol(settings: Settings, calibration: Calibration) -> Protocol:
     """Return the test of the settings with the calibration's thresholds.
 
     Raises:
-        ConfigurationError: as `test_of`.
+        ConfigurationError: as `planned_test`.
     """
-    test = test_of(settings)
+    test = planned_test(settings)
     return Protocol(
         name=settings.preset,
         looks=test.looks,

@@ -18,7 +18,7 @@ from memex_audit.model_bench import ModelBench
 from memex_audit.protocols import Embedder, Index, TrainingSet
 from memex_audit.rates.images_extracted import has_few_captions
 from memex_audit.records import Calibration, PromptSet, Protocol, Provenance, prompt_set_digest
-from memex_audit.thresholds import choose_calibration, choose_protocol, test_of
+from memex_audit.thresholds import choose_calibration, choose_protocol, planned_test
 from memex_audit.work_units import ALONE, Worker
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ class Workbench(ModelBench):
         """Where a calibration of this model is looked for; the first is where one is written."""
         from memex_audit.generation.fingerprints import model_key
 
-        protocol = "-".join([self.settings.preset, *map(str, test_of(self.settings).looks)])
+        protocol = "-".join([self.settings.preset, *map(str, planned_test(self.settings).looks)])
         name = f"{model_key(self.generator.fingerprint)}-{self.settings_key}-{protocol}.json"
         own = self.store_folder / "calibrations" / name
         return (own, self.model_folder / CALIBRATION_FILE) if self._draws_from_folder else (own,)

@@ -21,17 +21,17 @@ from memex_audit.rates.bounds import binomial_lower, binomial_upper, groups_need
 from memex_audit.rates.frames import Stratum, bound_frame
 from memex_audit.rates.planning import groups_to_pass, plan_audits
 from memex_audit.rates.two_phase import sample_needed
-from memex_audit.thresholds import test_of
+from memex_audit.thresholds import planned_test
 
 DOCS = Path(__file__).parents[1]
 POWER_CURVES = DOCS / "assets" / "power.svg"
 BLOCK = re.compile(r"(<!-- worked_numbers.py: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 CONFIDENCE = 0.95
 PROTOCOLS: Mapping[str, SequentialTest] = {
-    "`default`: 4, then up to 32": test_of(Settings()),
-    "`--memex-generations 16`": test_of(Settings(generations=16)),
-    "`--memex-generations 64`": test_of(Settings(generations=64)),
-    "`carlini-2023`: 500": test_of(Settings(preset="carlini-2023")),
+    "`default`: 4, then up to 32": planned_test(Settings()),
+    "`--memex-generations 16`": planned_test(Settings(generations=16)),
+    "`--memex-generations 64`": planned_test(Settings(generations=64)),
+    "`carlini-2023`: 500": planned_test(Settings(preset="carlini-2023")),
 }
 # The chart's size and margins in pixels, and where its logarithmic axis begins.
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 760, 360, 56, 40, 28, 52

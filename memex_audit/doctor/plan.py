@@ -11,7 +11,7 @@ from memex_audit.generation.fingerprints import fine_tune_fingerprint, model_fin
 from memex_audit.project import shown
 from memex_audit.rates.images_extracted import generations_for, has_few_captions
 from memex_audit.records import Calibration, GenerationRequest, PromptSet
-from memex_audit.thresholds import test_of
+from memex_audit.thresholds import planned_test
 from memex_audit.workbench import CALIBRATION_FILE, Workbench
 
 LONG_S = 12 * 3600
@@ -55,7 +55,7 @@ def _fingerprint(bench: Workbench, folder: Path, cache: Path | None) -> str:
 
 def _fits(calibration: Calibration, bench: Workbench, fingerprint: str) -> bool:
     found = (calibration.model_fingerprint, calibration.protocol, calibration.looks)
-    return found == (fingerprint, bench.settings.preset, test_of(bench.settings).looks)
+    return found == (fingerprint, bench.settings.preset, planned_test(bench.settings).looks)
 
 
 def pictures_of_a_prompt(settings: Settings) -> tuple[int, int]:
@@ -63,7 +63,7 @@ def pictures_of_a_prompt(settings: Settings) -> tuple[int, int]:
 
     Not the first look: a test that is to see rare replicas stops nowhere before it has seen enough.
     """
-    test = test_of(settings)
+    test = planned_test(settings)
     return round(float(outcomes(0.0, test).generations)), test.looks[-1]
 
 

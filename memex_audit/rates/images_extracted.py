@@ -53,7 +53,7 @@ def image_blind_spot(n_generations: int) -> float:
         The share, in (0, 1]; 1.0 for fewer than two generations.
 
     >>> [round(image_blind_spot(n), 3) for n in (1, 16, 96, 500)]
-    [1.0, 0.264, 0.049, 0.009]
+    [1.0, 0.264, 0.048, 0.009]
     """
     return 1.0 if n_generations < 2 else binomial_upper(1, n_generations, POWER)
 
