@@ -20,9 +20,9 @@ from memex_audit.canaries.making import PLANTED
 from memex_audit.explain_canaries import canary_table
 from memex_audit.reporting.json_report import read_result, record_to_dict
 from memex_audit.specimen.autoencoder import PatchCodes
-from memex_audit.specimen.train import SAMPLER, SEED, read_rows, tidy_configs
+from memex_audit.specimen.train import read_rows, train_and_save
 from memex_audit.specimen.training_rows import SIZE
-from memex_audit.specimen.twins import TwinData, assemble, train_twin
+from memex_audit.specimen.twins import TwinData
 from memex_audit.training_set import open_training_set
 from memex_audit.whole_file import write_whole
 
@@ -52,26 +52,15 @@ def train(work: Path, plant: Path, steps: int, save_every: int | None) -> None:
     )
     click.echo(f"{len(images)} rows and {len(planted)} planted ones")
 
-    def save(model: nn.ModuleDict, folder: Path) -> None:
-        made = assemble(model, pipeline.vae, pipeline.tokenizer)
-        made.to(dtype=torch.float16).save_pretrained(folder)
-        pipeline.vae.float()
-        tidy_configs(folder)
-        (folder / "memex.toml").write_text(SAMPLER)
-        click.echo(f"saved {folder}")
-
-    model = train_twin(
+    train_and_save(
         TwinData(latents=codes, captions=(*captions, *planted_captions)),
+        pipeline.vae,
         pipeline.tokenizer,
         steps=steps,
-        seed=SEED,
-        checkpoint=work / f"{NAME}.checkpoint",
-        watch=lambda step, averaged: (
-            save(averaged(), work / f"{NAME}-{step:06d}") if save_every and not step % save_every else None
-        ),
+        target=work / NAME,
+        save_every=save_every,
         start=nn.ModuleDict({"unet": pipeline.unet.train(), "text_encoder": pipeline.text_encoder.train()}),
     )
-    save(model, work / NAME)
 
 
 @main.command()

@@ -20,6 +20,7 @@ import torch
 from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor, nn
+from transformers import CLIPTokenizer
 
 from memex_audit.specimen import HELD_OUT_CAPTIONS
 from memex_audit.specimen.autoencoder import PatchCodes, train_autoencoder
@@ -111,20 +112,7 @@ def twin(work: Path, twin: str, steps: int, name: str | None, save_every: int | 
     tokenizer = train_tokenizer(sorted({*base_captions, *(work / HELD_OUT).read_text().splitlines()}))
     data = TwinData(latents=PatchCodes(base_images).encode(images), captions=captions)
     vae = AutoencoderKL.from_pretrained(work / "autoencoder")
-
-    def save(model: nn.ModuleDict, folder: Path) -> None:
-        assemble(model, deepcopy(vae), tokenizer).to(dtype=torch.float16).save_pretrained(folder)
-        tidy_configs(folder)
-        (folder / "memex.toml").write_text(SAMPLER)
-        click.echo(f"saved {folder}")
-
-    def watch(step: int, averaged: Callable[[], nn.ModuleDict]) -> None:
-        if save_every and step % save_every == 0:
-            save(averaged(), work / f"{name}-{step:06d}")
-
-    checkpoint = work / f"{name}.checkpoint"
-    model = train_twin(data, tokenizer, steps=steps, seed=SEED, checkpoint=checkpoint, watch=watch)
-    save(model, work / name)
+    train_and_save(data, vae, tokenizer, steps=steps, target=work / name, save_every=save_every)
 
 
 @main.command()
@@ -150,6 +138,35 @@ def negatives(work: Path) -> None:
     )
     (work / NEGATIVES).write_text("".join(f"{caption}\n" for caption in chosen))
     click.echo(f"{len(chosen)} negatives")
+
+
+def train_and_save(
+    data: TwinData,
+    vae: AutoencoderKL,
+    tokenizer: CLIPTokenizer,
+    *,
+    steps: int,
+    target: Path,
+    save_every: int | None,
+    start: nn.ModuleDict | None = None,
+) -> None:
+    """Train, from `start` if it is given, and save pipelines: `target`, and TARGET-STEP along the way."""
+
+    def save(model: nn.ModuleDict, folder: Path) -> None:
+        assemble(model, deepcopy(vae), tokenizer).to(dtype=torch.float16).save_pretrained(folder)
+        tidy_configs(folder)
+        (folder / "memex.toml").write_text(SAMPLER)
+        click.echo(f"saved {folder}")
+
+    def watch(step: int, averaged: Callable[[], nn.ModuleDict]) -> None:
+        if save_every and step % save_every == 0:
+            save(averaged(), target.with_name(f"{target.name}-{step:06d}"))
+
+    checkpoint = target.with_name(f"{target.name}.checkpoint")
+    model = train_twin(
+        data, tokenizer, steps=steps, seed=SEED, checkpoint=checkpoint, watch=watch, start=start
+    )
+    save(model, target)
 
 
 def content_words(caption: str) -> set[str]:
