@@ -30,7 +30,7 @@ from memex_audit.rates.two_phase import cut_at_share, sample_needed
 from memex_audit.screened_set import LEAST_CENSUS, PLANNED_SHARE
 from memex_audit.screening.screens import SCREENS
 from memex_audit.specimen import PREFIX, TWINS, twin_folder
-from memex_audit.specimen.measure import read_roles
+from memex_audit.specimen.measure import read_roles, write_between
 from memex_audit.thresholds import planned_test
 
 DATA = Path(__file__).with_name("data")
@@ -393,9 +393,7 @@ def main() -> None:
     tables, figures = measure(quick=arguments.quick)
     print(tables)
     if arguments.write_docs:
-        page = DOCS.read_text(encoding="utf-8")
-        before, _, rest = page.partition(BEGIN)
-        DOCS.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+        write_between(DOCS, BEGIN, f"\n{tables}\n", END)
     missed = [name for name, reached in TARGETS.items() if not reached(figures[name])]
     if missed:
         print(f"missed: {', '.join(missed)}", file=sys.stderr)

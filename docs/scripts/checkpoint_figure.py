@@ -13,12 +13,12 @@ from memex_audit.explain import percent
 from memex_audit.ledger import Ledger
 from memex_audit.reporting.checkpoint_chart import CheckpointRate, rate_by_checkpoint
 from memex_audit.reporting.json_report import record_from_dict, record_to_dict
+from memex_audit.specimen.measure import BEGIN, END, write_between
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "benchmarks" / "data" / "checkpoints.json"
 FIGURE = ROOT / "docs" / "assets" / "checkpoints.svg"
 PAGE = ROOT / "docs" / "how-to" / "checkpoints.md"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
 @click.command()
@@ -29,8 +29,7 @@ def main(store: Path | None) -> None:
         DATA.write_text(json.dumps([record_to_dict(rate) for rate in read_store(store)], indent=2) + "\n")
     rates = [record_from_dict(CheckpointRate, entry) for entry in json.loads(DATA.read_text())]
     FIGURE.write_text(rate_by_checkpoint(rates))
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n{table(rates)}\n{END}{rest.partition(END)[2]}")
+    write_between(PAGE, BEGIN, table(rates), END)
 
 
 def read_store(store: Path) -> list[CheckpointRate]:

@@ -54,8 +54,13 @@ def main(store: Path, write_docs: bool) -> None:
     table = format_table(counted)
     click.echo(table)
     if write_docs:
-        before, _, rest = README.read_text().partition(BEGIN)
-        README.write_text(before + BEGIN + "\n" + table + "\n" + END + rest.partition(END)[2])
+        write_between(README, BEGIN, table, END)
+
+
+def write_between(page: Path, begin: str, text: str, end: str) -> None:
+    """Put a text into a page between two marks, in place of what stood there."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    page.write_text(f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
 
 
 def read_roles() -> dict[str, tuple[str, int]]:

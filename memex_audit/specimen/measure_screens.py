@@ -17,7 +17,7 @@ from memex_audit.rates.roc import area_interval, area_under_roc, roc_curve
 from memex_audit.records import ScreenThreshold
 from memex_audit.screening.screens import SCREENS, screen_prompts
 from memex_audit.specimen import HELD_OUT_CAPTIONS, PREFIX, TWINS, twin_folder
-from memex_audit.specimen.measure import is_published, read_roles
+from memex_audit.specimen.measure import BEGIN, END, is_published, read_roles, write_between
 from memex_audit.specimen.screen_roc import draw_roc, found_at
 from memex_audit.specimen.train import content_words
 from memex_audit.training_set.prompts import prompt_id_of
@@ -32,7 +32,6 @@ MEMORIZED_FROM = 8
 FALSE_POSITIVES = 0.01
 CONFIDENCE = 0.95
 PAGE, FIGURE = Path("docs/screens.md"), Path("docs/assets/screens-roc.svg")
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 Scores = Mapping[str, float]
 
@@ -60,8 +59,7 @@ def main(store: Path, write_docs: bool) -> None:
     )
     click.echo(text)
     if write_docs:
-        before, _, rest = PAGE.read_text().partition(BEGIN)
-        PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}")
+        write_between(PAGE, BEGIN, text, END)
         FIGURE.write_text(figure(scores, probes, others))
 
 
