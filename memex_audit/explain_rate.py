@@ -63,9 +63,11 @@ def _rate_counts(rate: Rate) -> list[str]:
         said.append(rate.unit_reason)
     if rate.extracted_groups and not rate.extracted:
         said.append("flagged prompts count as extracted, there being no training set to match them in")
-    if rate.undecided_groups:
-        undecided = units(rate, rate.undecided_groups)
+    if counted_undecided := rate.undecided_groups - _not_begun(rate):
+        undecided = units(rate, counted_undecided)
         said.append(f"{undecided} undecided, counted as extracted in the upper bound")
+    if not_begun := _not_begun(rate):
+        said.append(f"{units(rate, not_begun)} not begun when the budget ended, and not in the sample")
     said.append(
         f"of {rate.prompts:,} prompts {rate.extracted:,} extracted, {rate.flagged:,} flagged, "
         f"{rate.undecided:,} undecided, {rate.near_misses:,} near misses"
@@ -76,6 +78,13 @@ def _rate_counts(rate: Rate) -> list[str]:
     size = "" if rate.frame_size is None else f", {units(rate, rate.frame_size)}"
     said.append(f"frame: {rate.frame}{size}")
     return said
+
+
+def _not_begun(rate: Rate) -> int:
+    """Count the undecided groups that a sample was cut short by; where none was, none."""
+    if not any(stratum.cut_short for stratum in rate.strata):
+        return 0
+    return rate.undecided_groups - sum(stratum.undecided for stratum in rate.strata)
 
 
 def _what_mends(rate: Rate) -> str:

@@ -114,13 +114,17 @@ class FrameStratum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StratumCount:
-    """What came of a stratum: of `size` groups `sampled` were audited."""
+    """What came of a stratum: of `size` groups `sampled` were audited.
+
+    `cut_short`: the budget ended before others of the sample were begun; they are in no count.
+    """
 
     name: str
     size: int
     sampled: int
     extracted: int
     undecided: int
+    cut_short: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,9 @@ def divide_by_screen(
         extracted_above=min(len(split.above), int(PLANNED_SHARE * limit * split.size)),
     )  # fmt: skip
     below = split.below[:n_below]
-    chosen = {*split.above, *below}
+    # Each stratum in the order of its draw, so that what a budget leaves of the sample is a sample too.
+    place = {group: number for number, group in enumerate((*split.above, *below))}
+    kept = [prompt for prompt in prompts.prompts if prompt.group_id in place]
     strata = (
         FrameStratum(name="high score or near-copies", size=len(split.above), group_ids=split.above),
         FrameStratum(name="low score", size=len(split.below), group_ids=below),
@@ -72,7 +74,7 @@ def divide_by_screen(
     )
     return replace(
         prompts,
-        prompts=tuple(prompt for prompt in prompts.prompts if prompt.group_id in chosen),
+        prompts=tuple(sorted(kept, key=lambda prompt: place[prompt.group_id])),
         frame=replace(prompts.frame, description=description, size=split.size),
         strata=tuple(stratum for stratum in strata if stratum.size),
         screen=ScreenUse(name=scores[0].name, cut=cut, scores=by_prompt),

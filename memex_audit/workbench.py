@@ -191,6 +191,7 @@ class Workbench(ModelBench):
             return prompts
         from filelock import FileLock
 
+        from memex_audit.rates.attempts import attempt_of
         from memex_audit.screened_set import divide_by_screen
         from memex_audit.screening.screens import screen_prompts
 
@@ -209,7 +210,8 @@ class Workbench(ModelBench):
             scores,
             self.calibration,
             limit=self.settings.limit,
-            confidence=self.settings.confidence,
+            # That of a first run: a set that changed with the ledger could not be audited twice.
+            confidence=attempt_of(1, self.settings.confidence).confidence,
             seed=self.settings.seed,
         )
         n, cost = len(prompts.prompts), sum(score.network_evaluations for score in scores)

@@ -1,7 +1,7 @@
 """Findings -> rate: the share of prompt groups that give training images back, with exact bounds."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from memex_audit.errors import ConfigurationError
 from memex_audit.rates.bounds import binomial_lower, binomial_upper, check_limit
@@ -32,7 +32,8 @@ def extraction_rate(
 
     an undecided group counts against whichever bound is being claimed, and never leaves the denominator.
     These bounds speak of prompts like these. Where it is known which groups of a frame were drawn, and how,
-    the bounds are of the frame's groups instead (rates/frames.py): a census has no sampling error.
+    the bounds are of the frame's groups instead (rates/frames.py): a census has no sampling error, and of a
+    sample that the budget cut short, what was begun is a smaller sample.
 
     Args:
         findings: one for each audited prompt, at least one.
@@ -65,7 +66,8 @@ def extraction_rate(
     groups = len(outcomes)
     extracted_groups = outcomes.count(Verdict.EXTRACTED)
     undecided_groups = outcomes.count(Verdict.UNDECIDED)
-    counts = tuple(_count(stratum, outcome_of) for stratum in strata)
+    begun = {finding.group_id for finding in findings if finding.generations or finding.set_aside}
+    counts = tuple(_count(stratum, outcome_of, begun) for stratum in strata)
     lower = binomial_lower(extracted_groups, groups, confidence)
     upper_of_alike = binomial_upper(extracted_groups + undecided_groups, groups, confidence)
     bound = bound_frame(strata_of(counts), confidence) if counts else None
@@ -113,14 +115,29 @@ def rate_of_part(findings: Sequence[Finding], *, confidence: float, count_flagge
 def strata_of(counts: Sequence[StratumCount]) -> tuple[Stratum, ...]:
     """Return the strata that bounds are made of."""
     return tuple(
-        Stratum(size=c.size, sampled=c.sampled, extracted=c.extracted, undecided=c.undecided) for c in counts
+        Stratum(
+            size=c.size,
+            sampled=c.sampled,
+            extracted=c.extracted,
+            undecided=c.undecided,
+            cut_short=c.cut_short,
+        )
+        for c in counts
     )
 
 
-def _count(stratum: FrameStratum, outcome_of: Mapping[str, Verdict]) -> StratumCount:
+def _count(stratum: FrameStratum, outcome_of: Mapping[str, Verdict], begun: Set[str]) -> StratumCount:
+    groups = stratum.group_ids
+    # What was begun in the random order of a sample is a smaller sample; in any other order, the rest is
+    # undecided.
+    n_begun = sum(group in begun for group in groups)
+    cut_short = len(groups) < stratum.size and begun >= set(groups[:n_begun]) and n_begun < len(groups)
+    if cut_short:
+        groups = groups[:n_begun]
     # A group that was to be audited and has no finding is one that is not known.
-    outcomes = [outcome_of.get(group, Verdict.UNDECIDED) for group in stratum.group_ids]
+    outcomes = [outcome_of.get(group, Verdict.UNDECIDED) for group in groups]
     return StratumCount(
+        cut_short=cut_short,
         name=stratum.name,
         size=stratum.size,
         sampled=len(outcomes),

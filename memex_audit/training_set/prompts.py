@@ -51,7 +51,7 @@ def select_prompts(
     Returns:
         The prompts, by falling duplication count, ties by prompt id, with a frame that is true of them:
         every caption, where all duplicated ones are kept and a random sample of the others; else the most
-        duplicated.
+        duplicated. Those of a sample are in random order: whatever of it is drawn first is a sample too.
 
     Raises:
         ConfigurationError: `max_prompts` is less than 1.
@@ -63,7 +63,7 @@ def select_prompts(
     duplicated = sum(count > 1 for count in counts)
     several = [prompt for prompt in prompts if prompt.duplication_count > 1]
     once = sorted(prompts[len(several) :], key=lambda prompt: _hash(f"{seed}\0{prompt.prompt_id}"))
-    sample = sorted(once[: max(0, max_prompts - len(several))], key=lambda prompt: prompt.prompt_id)
+    sample = once[: max(0, max_prompts - len(several))]
     kept = [*several[:max_prompts], *sample]
     if len(several) >= max_prompts and len(prompts) > max_prompts:
         frame, strata = _most_duplicated(prompts, kept)

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from memex_audit.rates.frames import hypergeometric_upper
+
 CLEAN = tuple(f"clean picture {i}" for i in range(12))
 COST = 4 * 2  # of a prompt's first look: four pictures of two evaluations
 
@@ -27,8 +29,10 @@ def test_a_spent_budget_leaves_the_rest_undecided_and_the_next_run_goes_on(proje
     assert (len(verdicts), verdicts.count("undecided")) == (12, 6)
     assert len(project.drawn) == 6 * 4
     run.stdout.fnmatch_lines(["*nothing was drawn for it, as the budget was spent*"])
-    # What is there costs nothing: the same budget decides the other half.
-    assert audit(project, "--memex-budget", f"{6 * COST}nfe", *workers).ret == 0
+    # What is there costs nothing: the same budget decides the other half, which one of two workers, with half
+    # of the budget, may have to itself.
+    share = 2 if workers else 1
+    assert audit(project, "--memex-budget", f"{share * 6 * COST}nfe", *workers).ret == 0
     assert result(project)["verdict"] == "pass"
     assert len(project.drawn) == 12 * 4
 
@@ -38,6 +42,20 @@ def test_a_replica_that_was_seen_before_the_budget_ended_is_extracted(project):
     audit_of_images = ("--memex-training-set", "images", "--memex-embedder", "specimen")
     project.audit(*audit_of_images, "--memex-budget", f"{13 * COST}nfe")
     assert result(project)["rate"]["extracted"] == 1
+
+
+def test_a_sample_that_the_budget_cuts_short_bounds_its_frame_by_what_was_begun(project):
+    project.captions(*CLEAN)
+    run = project.audit(
+        *("--memex-training-set", "images", "--memex-embedder", "specimen", "--memex-limit", "0.25"),
+        *("--memex-max-prompts", "10", "--memex-budget", f"{7 * COST}nfe"),
+    )
+    found = result(project)
+    assert found["verdict"] == "inconclusive"
+    (stratum,) = found["rate"]["strata"]
+    assert (stratum["size"], stratum["sampled"], stratum["cut_short"]) == (12, 7, True)
+    assert found["rate"]["upper"] == hypergeometric_upper(0, 7, 12, 0.955) / 12
+    run.stdout.fnmatch_lines(["*cut short by the budget*"])
 
 
 def test_a_budget_smaller_than_one_look_is_one_line(project):

@@ -17,7 +17,7 @@ CLEAN, FLAGGED, EXTRACTED, UNDECIDED = (
 )
 
 
-def finding(group, verdict, near_miss=False, replicas=0):
+def finding(group, verdict, near_miss=False, replicas=0, drawn=True):
     return Finding(
         prompt_id="0" * 12,
         prompt="a red barn",
@@ -25,8 +25,8 @@ def finding(group, verdict, near_miss=False, replicas=0):
         group_id=group,
         verdict=verdict,
         near_miss=near_miss,
-        generations=4,
-        set_aside=1,
+        generations=4 if drawn else 0,
+        set_aside=1 if drawn else 0,
         network_evaluations=200,
         clique_size=0,
         clique_seeds=(),
@@ -183,6 +183,31 @@ def test_a_sampled_stratum_is_bounded_by_its_draw_and_a_census_added():
     rate = extraction_rate(found, FRAME, limit=0.5, confidence=0.95, blind_spot=0.75, strata=strata)
     assert rate.upper == (1 + hypergeometric_upper(0, 50, 1_000, 0.95)) / 1_001
     assert rate.lower == 1 / 1_001
+
+
+def test_a_sample_that_the_budget_cut_short_is_a_smaller_sample():
+    begun = [finding(f"u{i}", CLEAN) for i in range(30)]
+    found = [*begun, *(finding(f"u{i}", UNDECIDED, drawn=False) for i in range(30, 50))]
+    drawn = stratum("sample", 1_000, [f"u{i}" for i in range(50)])
+    rate = extraction_rate(found, FRAME, limit=0.5, confidence=0.95, blind_spot=0.75, strata=[drawn])
+    (counted,) = rate.strata
+    assert (counted.sampled, counted.undecided, counted.cut_short) == (30, 0, True)
+    assert rate.upper == hypergeometric_upper(0, 30, 1_000, 0.95) / 1_000
+    assert "cut short by the budget" in rate.method
+
+
+@pytest.mark.parametrize(
+    ("size", "not_begun"), [(4, {3}), (1_000, {1})], ids=["a census", "a sample in another order"]
+)
+def test_what_was_not_begun_is_undecided_where_the_rest_is_no_random_sample(size, not_begun):
+    found = [
+        finding(f"u{i}", UNDECIDED, drawn=False) if i in not_begun else finding(f"u{i}", CLEAN)
+        for i in range(4)
+    ]
+    drawn = stratum("all", size, [f"u{i}" for i in range(4)])
+    rate = extraction_rate(found, FRAME, limit=0.5, confidence=0.95, blind_spot=0.75, strata=[drawn])
+    (counted,) = rate.strata
+    assert (counted.sampled, counted.undecided, counted.cut_short) == (4, 1, False)
 
 
 def test_a_group_of_a_stratum_without_a_finding_is_not_known():
