@@ -123,7 +123,7 @@ class ModelBench:
 
     def open_pipeline(self) -> Any:
         """Load the model's pipeline, with the LoRA on top."""
-        from memex_audit.generation.diffusers_pipeline import load_pipeline
+        from memex_audit.generation.pipeline_loading import load_pipeline
 
         pipeline = load_pipeline(self.model_folder, device=self.device, dtype=self.settings.dtype)
         return self._with_lora(pipeline)

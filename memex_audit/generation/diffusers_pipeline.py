@@ -1,70 +1,25 @@
 """Draw with a diffusers pipeline on cuda, mps or cpu."""
 
 import inspect
-import warnings
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoPipelineForText2Image
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 from memex_audit.errors import ConfigurationError, ModelError
 from memex_audit.generation import denoiser
-from memex_audit.generation.devices import DTYPES, choose_dtype, device_of_worker
 from memex_audit.generation.evaluations import count_evaluations, network_of
 from memex_audit.generation.fingerprints import settings_digest
 from memex_audit.generation.guards import to_bytes
-from memex_audit.generation.model_folder import SamplerSettings, check_parts
+from memex_audit.generation.model_folder import SamplerSettings
+from memex_audit.generation.pipeline_loading import Pipeline, first_line
 from memex_audit.generation.prompt_tokens import pipeline_tokenizers, read_tokens
 from memex_audit.records import Generation, GenerationRequest, Prediction
-
-# diffusers has no typed base that names what its pipelines share.
-Pipeline: TypeAlias = Any
-
-
-def load_pipeline(folder: Path, *, device: str = "auto", dtype: str = "auto") -> Pipeline:
-    """Load a text-to-image pipeline of any diffusers family: safetensors only, no remote code.
-
-    A safety checker is taken off: its black pictures would hide replicas, and look like replicas of each
-    other.
-
-    Raises:
-        ModelError: the folder lacks a part, or is no pipeline that diffusers can load.
-        ConfigurationError: the device or dtype does not exist here.
-    """
-    device = device_of_worker(device)
-    dtype = choose_dtype(dtype, device)
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.disable_progress_bar()
-    check_parts(folder)
-    try:
-        load: Callable[..., Pipeline] = AutoPipelineForText2Image.from_pretrained
-        with warnings.catch_warnings():
-            # diffusers 0.42 renames it to `dtype`, which 0.35 ignores: drop this when 0.35 is dropped.
-            warnings.filterwarnings("ignore", "`torch_dtype` is deprecated", FutureWarning)
-            pipeline = load(
-                str(folder),
-                use_safetensors=True,
-                local_files_only=True,
-                torch_dtype=DTYPES[dtype],
-                low_cpu_mem_usage=find_spec("accelerate") is not None,  # left out, diffusers warns without it
-            )
-    except Exception as error:  # a broken folder raises whatever its broken part happens to raise
-        raise ModelError(
-            f"the model in {folder} must load as a text-to-image pipeline, "
-            f"got {type(error).__name__}: {_first_line(error)}"
-        ) from error
-    if getattr(pipeline, "safety_checker", None) is not None:
-        pipeline.safety_checker = None
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
 
 
 class DiffusersGenerator:
@@ -155,7 +110,7 @@ class DiffusersGenerator:
         except ValueError as error:  # a size that its autoencoder cannot have, for example
             raise ModelError(
                 f"{type(self.pipeline).__name__} must draw with {self._arguments}, "
-                f"got ValueError: {_first_line(error)}"
+                f"got ValueError: {first_line(error)}"
             ) from error
 
 
@@ -195,7 +150,3 @@ def _call_arguments(pipeline: Pipeline, sampler: SamplerSettings) -> dict[str, A
 def _plain(config: Mapping[str, Any]) -> dict[str, object]:
     # Keys with an underscore name versions and paths, not behaviour.
     return {key: repr(value) for key, value in config.items() if not key.startswith("_")}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:300]

@@ -9,7 +9,8 @@ from diffusers.utils import logging as diffusers_logging
 from safetensors import safe_open
 
 from memex_audit.errors import ConfigurationError, ModelError
-from memex_audit.generation.diffusers_pipeline import DiffusersGenerator, Pipeline
+from memex_audit.generation.diffusers_pipeline import DiffusersGenerator
+from memex_audit.generation.pipeline_loading import Pipeline
 from memex_audit.records import Generation, GenerationRequest
 
 ADAPTER = "memex"

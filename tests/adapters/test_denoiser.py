@@ -22,8 +22,9 @@ from diffusers import (
 from tiny_pipelines import flow_pipeline, parts, save_xl
 
 from memex_audit.errors import ScreenUnavailable
-from memex_audit.generation.diffusers_pipeline import DiffusersGenerator, load_pipeline
+from memex_audit.generation.diffusers_pipeline import DiffusersGenerator
 from memex_audit.generation.model_folder import SamplerSettings
+from memex_audit.generation.pipeline_loading import load_pipeline
 from memex_audit.protocols import Denoises
 from memex_audit.records import GenerationRequest
 

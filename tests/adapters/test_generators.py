@@ -11,12 +11,10 @@ from tiny_pipelines import parts, save_xl
 from transformers import CLIPConfig, CLIPImageProcessor
 
 from memex_audit.errors import ConfigurationError, ModelError
-from memex_audit.generation.diffusers_pipeline import (
-    DiffusersGenerator,
-    choose_dtype,
-    load_pipeline,
-)
+from memex_audit.generation.devices import choose_dtype
+from memex_audit.generation.diffusers_pipeline import DiffusersGenerator
 from memex_audit.generation.model_folder import SamplerSettings, check_model_folder
+from memex_audit.generation.pipeline_loading import load_pipeline
 from memex_audit.records import GenerationRequest
 from memex_audit.testing import GeneratorContract
 

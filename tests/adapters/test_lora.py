@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 from memex_audit import specimen
 from memex_audit.errors import ConfigurationError, ModelError
 from memex_audit.generation import lora
-from memex_audit.generation.diffusers_pipeline import DiffusersGenerator, load_pipeline
+from memex_audit.generation.diffusers_pipeline import DiffusersGenerator
 from memex_audit.generation.lora import WithoutLora, apply_lora
 from memex_audit.generation.model_folder import SamplerSettings, find_lora
+from memex_audit.generation.pipeline_loading import load_pipeline
 from memex_audit.protocols import Generator
 from memex_audit.records import GenerationRequest
 

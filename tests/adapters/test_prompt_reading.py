@@ -3,8 +3,9 @@
 import pytest
 
 from memex_audit import specimen
-from memex_audit.generation.diffusers_pipeline import DiffusersGenerator, load_pipeline
+from memex_audit.generation.diffusers_pipeline import DiffusersGenerator
 from memex_audit.generation.model_folder import SamplerSettings
+from memex_audit.generation.pipeline_loading import load_pipeline
 from memex_audit.protocols import ReadsTokens
 from memex_audit.records import GenerationRequest
 
