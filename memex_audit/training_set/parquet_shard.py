@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from memex_audit.errors import TrainingSetError
-from memex_audit.training_set.table_lines import missing_column
+from memex_audit.table_lines import missing_column
 
 # Rows decoded at a time, and bytes of a column chunk read at a time. Unbuffered, Arrow holds a whole row
 # group: 1.75 GB of a file of 1.6 GB that was written as one, against 0.18 GB.

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from memex_audit.errors import TrainingSetError
 from memex_audit.records import Frame, FrameStratum, PromptSet, SetAside
-from memex_audit.training_set.table_lines import Line
+from memex_audit.table_lines import Line
 from memex_audit.whole_file import whole_file
 
 KEY = b"memex_audit.prompt_set"
