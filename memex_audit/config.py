@@ -12,6 +12,8 @@ from memex_audit.errors import ConfigurationError
 DEFAULT_MODEL = "specimen:deduplicated"
 SPECIMEN_LORA = "specimen:lora"
 AUTO = "auto"
+# A picture from outside is decoded up to so many pixels: 200 MB of RGB. Pillow opens none beyond the other.
+MAX_PIXELS, PILLOW_PIXELS = 64_000_000, 178_956_970
 SCREEN_NAMES = ("guidance-difference", "anisotropy", "one-step-clique")
 
 
@@ -98,6 +100,7 @@ class Settings:
     baseline_policy: str = "warn"
     minimal_trigger: int = 0
     neighbours: int = 0
+    max_pixels: int = MAX_PIXELS
 
     @property
     def redacts_captions(self) -> bool:
@@ -121,7 +124,7 @@ class Option:
     @property
     def ini_type(self) -> Literal["int", "float", "string"]:
         """How it is written in [tool.pytest]: numbers as numbers, all else as text."""
-        if self.parse in (_integer, _none_or_more, _whole, _two_or_more):
+        if self.parse in (_integer, _none_or_more, _pixels, _whole, _two_or_more):
             return "int"
         return "float" if self.parse in (_number, _share, _limit, _confidence, _delta, _scale) else "string"
 
@@ -146,6 +149,12 @@ def _number(text: str) -> float:
 def _whole(text: str) -> int:
     if (value := _integer(text)) < 1:
         raise ValueError("at least 1")
+    return value
+
+
+def _pixels(text: str) -> int:
+    if (value := _whole(text)) > PILLOW_PIXELS:
+        raise ValueError(f"at most {PILLOW_PIXELS}: Pillow opens no larger picture")
     return value
 
 
@@ -329,6 +338,9 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="neighbours", parse=_none_or_more, metavar="N",
            help="also audit so many prompts that are like each known one, for a model that was repaired "
                 "(default: 0, none)"),
+    Option(name="max_pixels", parse=_pixels, metavar="N",
+           help="largest picture, in pixels, that is decoded of a training set, a folder of generations or "
+                "an answer; a larger one is set aside and counted (default: 64,000,000)"),
 )  # fmt: skip
 
 # What a marker may set: how a case is judged. What is drawn is one thing for the whole run.

@@ -82,7 +82,9 @@ class Workbench(ModelBench):
             return open_training_set(specimen.TRAINING_SET)
         if location is None:
             return None
-        return open_training_set(self._path(location), needs_captions=needs_captions)
+        return open_training_set(
+            self._path(location), needs_captions=needs_captions, max_pixels=self.settings.max_pixels
+        )
 
     @cached_property
     def embedder_spec(self) -> str:

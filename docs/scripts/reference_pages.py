@@ -27,7 +27,7 @@ MARK = re.compile(r"^<!-- generated: ([a-z ]+) -->$", re.MULTILINE)
 TOPICS: Mapping[str, tuple[str, ...]] = {
     "What is audited": (
         "model", "lora", "training_set", "embedder", "duplicate_similarity", "prompts", "max_prompts",
-        "canaries", "neighbours",
+        "canaries", "neighbours", "max_pixels",
     ),
     "How pictures are drawn": ("steps", "guidance", "size", "batch_size", "device", "dtype", "seed"),
     "How a prompt is decided": (

@@ -16,6 +16,7 @@ from memex_audit.canaries.pictures import GRID
 from memex_audit.extraction.fitting import fit_to
 from memex_audit.extraction.matching import Matcher
 from memex_audit.generation.filling import draw
+from memex_audit.picture_bytes import decode_picture
 from memex_audit.rates.bounds import binomial_lower, binomial_upper
 from memex_audit.records import (
     AuditPrompt,
@@ -30,7 +31,6 @@ from memex_audit.records import (
     Verdict,
 )
 from memex_audit.training_set.numpy_index import NumpyIndex
-from memex_audit.training_set.pixels import decode_picture
 from memex_audit.training_set.prompts import prompt_id_of
 
 if TYPE_CHECKING:

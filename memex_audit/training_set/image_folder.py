@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from memex_audit.config import MAX_PIXELS
 from memex_audit.errors import TrainingSetError
+from memex_audit.picture_bytes import decode_picture
 from memex_audit.records import SetAside, TrainingExample
 from memex_audit.training_set import fingerprints
 from memex_audit.training_set.captions import (
@@ -14,7 +16,6 @@ from memex_audit.training_set.captions import (
     is_sidecar,
     read_captions,
 )
-from memex_audit.training_set.pixels import decode_picture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +33,7 @@ class ImageFolder:
         files: posix paths of all files below it.
         unreadable: what could not even be listed; counted with what is set aside.
         needs_captions: False where prompts come from elsewhere.
+        max_pixels: a larger picture is set aside.
 
     Raises:
         TrainingSetError: there are pictures but nothing that could be a caption, and captions are needed.
@@ -44,6 +46,7 @@ class ImageFolder:
         unreadable: Sequence[SetAside] = (),
         *,
         needs_captions: bool = True,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         metadata = any(map(is_metadata, files))
         if needs_captions and not metadata and not any(map(is_sidecar, files)):
@@ -55,6 +58,7 @@ class ImageFolder:
             raise TrainingSetError(msg)
         is_caption = is_metadata if metadata else is_sidecar
         self.location = str(root)
+        self.max_pixels = max_pixels
         self._root = root
         self._files = [name for name in files if is_picture(name) or is_caption(name)]
         self._pictures = {name for name in files if is_picture(name)}
@@ -128,4 +132,4 @@ class ImageFolder:
         except OSError as error:
             msg = f"cannot be read: {error.strerror}"
             raise ValueError(msg) from error
-        return decode_picture(data)
+        return decode_picture(data, max_pixels=self.max_pixels)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from filelock import FileLock
 
+from memex_audit.config import MAX_PIXELS
 from memex_audit.errors import ConfigurationError, StoreError, StoreUnwritable, TrainingSetError
 from memex_audit.protocols import Embedder, Index, TrainingSet
 from memex_audit.records import PromptSet, SetAside
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Part of every key: a new layout of the cache, or new rules for what is in it, must not read an old one.
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +104,7 @@ def mine(
     """
     _check_options(max_prompts, similarity)
     contents = _contents_of(training_set, cache)
-    folder = cache / _key(contents, embedder_name)
+    folder = cache / _embedded_key(training_set, contents, embedder_name)
 
     def embed(partial: Path) -> None:
         from memex_audit.training_set.embedded_set import write_embedded_set
@@ -142,7 +143,14 @@ def mine(
 def is_mined(training_set: TrainingSet, *, embedder_name: str, cache: Path) -> bool:
     """Whether `mine` would read the embeddings of this set from `cache`, and soon be done."""
     remembered = _remembered_contents(training_set, cache)
-    return remembered.is_file() and (cache / _key(_contents_of(training_set, cache), embedder_name)).is_dir()
+    if not remembered.is_file():
+        return False
+    return (cache / _embedded_key(training_set, _contents_of(training_set, cache), embedder_name)).is_dir()
+
+
+def _embedded_key(training_set: TrainingSet, contents: str, embedder_name: str) -> str:
+    # Which pictures of the same contents are set aside depends on the limit; a user's own set may have none.
+    return _key(contents, embedder_name, str(getattr(training_set, "max_pixels", MAX_PIXELS)))
 
 
 def _check_options(max_prompts: int, similarity: float | None) -> None:

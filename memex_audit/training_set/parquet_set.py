@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from memex_audit.config import MAX_PIXELS
 from memex_audit.errors import TrainingSetError
+from memex_audit.picture_bytes import decode_picture
 from memex_audit.records import SetAside, TrainingExample
 from memex_audit.training_set import fingerprints
 from memex_audit.training_set.parquet_shard import (
@@ -26,7 +28,6 @@ from memex_audit.training_set.parquet_shard import (
     read_image_column,
     read_rows,
 )
-from memex_audit.training_set.pixels import decode_picture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,6 +57,7 @@ class ParquetSet:
         unreadable: what could not even be listed; counted with what is set aside.
         needs_captions: False where prompts come from elsewhere; files may lack the column then. A row
             without a caption is an example in any case, with an empty one.
+        max_pixels: a larger picture is set aside.
 
     Raises:
         TrainingSetError: no file can be used; the message gives the first one's fault.
@@ -68,8 +70,10 @@ class ParquetSet:
         unreadable: Sequence[SetAside] = (),
         *,
         needs_captions: bool = True,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.location = str(root / files[0] if len(files) == 1 else root)
+        self.max_pixels = max_pixels
         self._root, self._files = root, tuple(files)
         shards, faults = [], []
         for name in files:
@@ -107,7 +111,7 @@ class ParquetSet:
         set_aside = list(self._faults)
         ids = list(self._positions)
         for group, start in zip(self._groups, self._starts, strict=False):
-            for example in _read_group(group, ids[start : start + group.n_rows]):
+            for example in _read_group(group, ids[start : start + group.n_rows], self.max_pixels):
                 if isinstance(example, SetAside):
                     set_aside.append(example)
                     continue
@@ -188,7 +192,7 @@ class ParquetSet:
 
     def _decode(self, example_id: str, data: bytes | None) -> "NDArray[np.uint8]":
         try:
-            return decode_picture(data or b"")
+            return decode_picture(data or b"", max_pixels=self.max_pixels)
         except ValueError as error:
             msg = (
                 f"{self.location} example {example_id!r} must be a picture, got: {error}; mine the set again."
@@ -196,12 +200,12 @@ class ParquetSet:
             raise TrainingSetError(msg) from error
 
 
-def _read_group(group: _Group, ids: Sequence[str]) -> Iterator[TrainingExample | SetAside]:
+def _read_group(group: _Group, ids: Sequence[str], max_pixels: int) -> Iterator[TrainingExample | SetAside]:
     row = 0
     try:
         with group.shard.open() as file:
             for raw in read_rows(file, group.shard, group.number):
-                yield _to_example(ids[row], raw)
+                yield _to_example(ids[row], raw, max_pixels)
                 row += 1
     except (OSError, pa.ArrowException) as error:
         what = f"{group.shard.name} row group {group.number}"
@@ -209,12 +213,13 @@ def _read_group(group: _Group, ids: Sequence[str]) -> Iterator[TrainingExample |
         yield SetAside(what=what, reason=reason)
 
 
-def _to_example(example_id: str, raw: RawRow | str) -> TrainingExample | SetAside:
+def _to_example(example_id: str, raw: RawRow | str, max_pixels: int) -> TrainingExample | SetAside:
     if isinstance(raw, str):
         return SetAside(what=example_id, reason=raw)
     if raw.image is None:
         return SetAside(what=example_id, reason="caption without a picture: the image cell has no bytes")
     try:
-        return TrainingExample(id=example_id, caption=raw.caption or "", pixels=decode_picture(raw.image))
+        pixels = decode_picture(raw.image, max_pixels=max_pixels)
     except ValueError as error:
         return SetAside(what=example_id, reason=str(error))
+    return TrainingExample(id=example_id, caption=raw.caption or "", pixels=pixels)

@@ -3,13 +3,16 @@
 import os
 from pathlib import Path, PurePosixPath
 
+from memex_audit.config import MAX_PIXELS
 from memex_audit.errors import TrainingSetError
 from memex_audit.protocols import TrainingSet
 from memex_audit.records import SetAside
 from memex_audit.training_set.captions import KINDS, is_picture
 
 
-def open_training_set(location: str | Path, *, needs_captions: bool = True) -> TrainingSet:
+def open_training_set(
+    location: str | Path, *, needs_captions: bool = True, max_pixels: int = MAX_PIXELS
+) -> TrainingSet:
     """Open a Parquet file, a folder of Parquet files, or a folder of captioned pictures.
 
     Opening lists files and reads Parquet footers, but no picture and no caption.
@@ -17,6 +20,7 @@ def open_training_set(location: str | Path, *, needs_captions: bool = True) -> T
     Args:
         location: a path. Hidden files and folders below it are not looked at.
         needs_captions: False where prompts come from elsewhere; pictures alone are a training set then.
+        max_pixels: a larger picture is set aside before it is decoded.
 
     Raises:
         TrainingSetError: the path is missing, holds nothing that can be read, or has no captions.
@@ -35,11 +39,11 @@ def open_training_set(location: str | Path, *, needs_captions: bool = True) -> T
         from memex_audit.training_set.parquet_set import ParquetSet
 
         folder = root if root.is_dir() else root.parent
-        return ParquetSet(folder, parquet, unreadable, needs_captions=needs_captions)
+        return ParquetSet(folder, parquet, unreadable, needs_captions=needs_captions, max_pixels=max_pixels)
     if pictures and root.is_dir():
         from memex_audit.training_set.image_folder import ImageFolder
 
-        return ImageFolder(root, files, unreadable, needs_captions=needs_captions)
+        return ImageFolder(root, files, unreadable, needs_captions=needs_captions, max_pixels=max_pixels)
     got = "another file" if root.is_file() else f"{len(files)} other files" if files else "an empty folder"
     msg = (
         f"{root} must be a Parquet file, a folder of them, or a folder of pictures ({KINDS}) with captions, "

@@ -221,3 +221,14 @@ def test_what_was_set_aside_is_that_of_the_last_full_pass(folder):
     list(training_set.examples())
     list(training_set.examples())
     assert [item.what for item in training_set.set_aside] == ["a.png"]
+
+
+def test_a_picture_of_too_many_pixels_is_set_aside_and_the_others_are_read(folder, png):
+    large = png(np.zeros((9, 8, 3), dtype=np.uint8))
+    root = folder({"a.png": 1, "a.txt": "one", "b.png": large, "b.txt": "two"})
+    training_set = open_training_set(root, max_pixels=64)
+    assert [example.id for example in training_set.examples()] == ["a.png"]
+    (aside,) = training_set.set_aside
+    assert (aside.what, aside.reason.partition(":")[0]) == ("b.png", "too large")
+    with pytest.raises(TrainingSetError, match=r"b\.png must be a picture, got: too large: 8 x 9 pixels"):
+        training_set.load(["b.png"])

@@ -331,3 +331,14 @@ def test_an_embedder_that_breaks_its_contract_is_named(run, embedder, spoil, got
 def test_options_that_cannot_be_used_are_refused_before_anything_is_read(run, options, message):
     with pytest.raises(ConfigurationError, match=message):
         run(load=never, **options)
+
+
+def test_a_smaller_limit_of_pixels_does_not_read_what_was_mined_with_a_larger_one(
+    root, run, tmp_path, embedder
+):
+    run()
+    smaller = open_training_set(root, max_pixels=63)
+    with pytest.raises(TrainingSetError, match="too large: 8 x 8 pixels are 64, over the limit of 63"):
+        mine(
+            smaller, lambda: embedder, embedder_name="pixels", cache=tmp_path / "cache", max_prompts=9, seed=0
+        )

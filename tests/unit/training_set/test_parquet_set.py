@@ -206,3 +206,13 @@ def test_an_unknown_id_and_a_picture_gone_bad_are_named(write):
         TrainingSetError, match="example 'set:0' must be a picture, got: no known image format"
     ):
         training_set.load(["set:0"])
+
+
+def test_a_row_whose_picture_has_too_many_pixels_is_set_aside(write, png):
+    large = png(np.zeros((9, 8, 3), dtype=np.uint8))
+    small = png(np.zeros((8, 8, 3), dtype=np.uint8))
+    training_set = open_training_set(write(n=2, images=[large, small]), max_pixels=64)
+    assert [example.id for example in training_set.examples()] == ["set:1"]
+    assert [(aside.what, aside.reason[:20]) for aside in training_set.set_aside] == [
+        ("set:0", "too large: 8 x 9 pix")
+    ]

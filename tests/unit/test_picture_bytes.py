@@ -6,7 +6,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from memex_audit.training_set.pixels import decode_picture
+from memex_audit.config import MAX_PIXELS, PILLOW_PIXELS, read_settings
+from memex_audit.errors import ConfigurationError
+from memex_audit.picture_bytes import PictureTooLargeError, decode_picture
+
+
+@pytest.fixture
+def picture():
+    """Make the picture of a number: noise, uint8 (8, 8, 3)."""
+    return lambda seed: np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def png():
+    """Encode pixels as PNG, or as another format."""
+    return lambda pixels, kind="PNG": encode(Image.fromarray(pixels), kind)
 
 
 def encode(image, kind="PNG", **options):
@@ -121,10 +135,46 @@ def test_a_picture_cut_short_says_so_in_one_line(picture, png, kind):
         decode_picture(data[: len(data) // 2])
 
 
-def test_a_picture_of_absurd_size_is_refused_before_it_fills_the_memory():
+def claiming(width, height):
+    """Return a PNG of one pixel whose header says that it has width x height."""
     data = bytearray(encode(Image.new("L", (1, 1))))
     # Width and height of the header, and its checksum.
-    data[16:24] = struct.pack(">2I", 20_000, 20_000)
+    data[16:24] = struct.pack(">2I", width, height)
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
-    with pytest.raises(ValueError, match=r"^cannot be decoded: Image size .* exceeds limit"):
-        decode_picture(bytes(data))
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "said"),
+    [
+        (8_001, 8_000, r"8,001 x 8,000 pixels are 64,008,000"),
+        (10_000, 10_000, r"10,000 x 10,000 pixels are 100,000,000"),  # Pillow warns from 89 million on
+        (20_000, 20_000, r"400,000,000 pixels"),  # and refuses from 179 million on
+    ],
+)
+def test_a_picture_of_too_many_pixels_is_refused_by_its_header(width, height, said, recwarn):
+    refusal = rf"^too large: {said}, over the limit of 64,000,000 \(--memex-max-pixels\)$"
+    with pytest.raises(PictureTooLargeError, match=refusal):
+        decode_picture(claiming(width, height))
+    assert not recwarn.list
+
+
+def test_a_picture_as_large_as_the_limit_is_read_and_the_limit_can_be_moved(picture, png):
+    assert decode_picture(png(picture(0)), max_pixels=64).shape == (8, 8, 3)
+    with pytest.raises(PictureTooLargeError, match="8 x 8 pixels are 64, over the limit of 63"):
+        decode_picture(png(picture(0)), max_pixels=63)
+
+
+@pytest.mark.parametrize("data", [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n", b"\0\0\1\0\1\0"])
+def test_a_program_for_ghostscript_and_a_file_of_icons_are_no_pictures(data):
+    with pytest.raises(ValueError, match=r"^no known image format$"):
+        decode_picture(data)
+
+
+def test_the_limit_is_an_option_and_goes_no_further_than_pillow():
+    assert read_settings({}).max_pixels == MAX_PIXELS == 64_000_000
+    assert read_settings({"max_pixels": "1000"}).max_pixels == 1000
+    # Twice what Pillow warns at is what it refuses.
+    assert int(2 * Image.MAX_IMAGE_PIXELS) == PILLOW_PIXELS
+    with pytest.raises(ConfigurationError, match=r"--memex-max-pixels must be at most 178956970: Pillow"):
+        read_settings({"max_pixels": "178956971"})
