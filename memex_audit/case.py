@@ -158,6 +158,10 @@ class Memex:
         compared = compare_with_baseline(self._session, self._settings, self._item, texts=texts)
         for finding in self._session.audit.findings():
             self._note("finding", finding)
+        if self._in_allure:
+            from memex_audit.reporting.allure_report import RATE_SUITE, file_case
+
+            file_case(RATE_SUITE)
         self._item.user_properties += [
             ("memex_baseline", compared.before.model),
             ("memex_newly_extracted", len(compared.found.of_kind(Change.NEWLY_EXTRACTED))),
