@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from memex_audit.errors import ConfigurationError, ModelError
 from memex_audit.settings_file import NAME, read_table
@@ -17,13 +18,16 @@ class SamplerSettings:
     """How pictures are drawn; None means the pipeline's own default.
 
     `steps`: network steps of the sampler; `guidance`: scale of classifier-free guidance; `size`:
-    (height, width) in pixels; `batch_size`: pictures drawn at once (changes no picture).
+    (height, width) in pixels; `batch_size`: pictures drawn at once (changes no picture);
+    `negative_prompt`: what guidance leads away from; `scheduler`: class that takes the steps.
     """
 
     steps: int | None = None
     guidance: float | None = None
     size: tuple[int, int] | None = None
     batch_size: int | None = None
+    negative_prompt: str | None = None
+    scheduler: str | None = None
 
 
 def check_model_folder(folder: Path) -> Path:
@@ -62,12 +66,7 @@ def check_parts(folder: Path) -> None:
     Raises:
         ModelError: a part has no folder, a tokenizer has no vocabulary, or the index is no JSON.
     """
-    path = folder / "model_index.json"
-    try:
-        index = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise ModelError(f"{path} must be the JSON that a diffusers pipeline wrote, got: {error}.") from error
-    for name, part in index.items():
+    for name, part in read_index(folder).items():
         if name.startswith("_") or not isinstance(part, list) or None in part:
             continue
         files = [file.name for file in (folder / name).glob("*")]
@@ -78,6 +77,19 @@ def check_parts(folder: Path) -> None:
                 f"a pipeline must hold every part its model_index.json names, {folder / name} has no files"
                 f"{' of a vocabulary' if 'tokenizer' in name else ''}; copy the whole model again."
             )
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """Return what a pipeline's model_index.json says: its class, and the class of each part.
+
+    Raises:
+        ModelError: it is no JSON object.
+    """
+    path = folder / "model_index.json"
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"{path} must be the JSON that a diffusers pipeline wrote, got: {error}.") from error
 
 
 def fetch_model(hub_id: str) -> Path:
@@ -148,7 +160,13 @@ def read_sampler_settings(folder: Path) -> SamplerSettings:
 
 
 def _sampler_settings(
-    *, steps: object = None, guidance: object = None, size: object = None, batch_size: object = None
+    *,
+    steps: object = None,
+    guidance: object = None,
+    size: object = None,
+    batch_size: object = None,
+    negative_prompt: object = None,
+    scheduler: object = None,
 ) -> SamplerSettings:
     scale = float(guidance) if isinstance(guidance, int) and not isinstance(guidance, bool) else guidance
     if scale is not None and not (isinstance(scale, float) and scale >= 0):
@@ -162,7 +180,15 @@ def _sampler_settings(
         guidance=scale,
         size=None if height is None or width is None else (height, width),
         batch_size=_whole("batch_size", batch_size),
+        negative_prompt=_text("negative_prompt", negative_prompt),
+        scheduler=_text("scheduler", scheduler),
     )
+
+
+def _text(name: str, value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{name} = {value!r}, which is no text")
+    return value
 
 
 def _whole(name: str, value: object) -> int | None:

@@ -1,6 +1,8 @@
-"""Load a diffusers pipeline from a folder."""
+"""Load a diffusers pipeline from a folder, by the class that its model_index.json names."""
 
 import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,14 +13,15 @@ from transformers.utils import logging as transformers_logging
 
 from memex_audit.errors import ModelError
 from memex_audit.generation.devices import DTYPES, choose_dtype, device_of_worker
-from memex_audit.generation.model_folder import check_parts
+from memex_audit.generation.families import pipeline_class, starts_from_picture
+from memex_audit.generation.model_folder import check_parts, read_index
 
 # diffusers has no typed base that names what its pipelines share.
 Pipeline: TypeAlias = Any
 
 
 def load_pipeline(folder: Path, *, device: str = "auto", dtype: str = "auto") -> Pipeline:
-    """Load a text-to-image pipeline of any diffusers family: safetensors only, no remote code.
+    """Load a pipeline of any diffusers family that draws from noise: safetensors only, no remote code.
 
     A safety checker is taken off: its black pictures would hide replicas, and look like replicas of each
     other.
@@ -32,27 +35,58 @@ def load_pipeline(folder: Path, *, device: str = "auto", dtype: str = "auto") ->
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
     check_parts(folder)
-    try:
-        load: Any = AutoPipelineForText2Image.from_pretrained
-        with warnings.catch_warnings():
-            # diffusers 0.42 renames it to `dtype`, which 0.35 ignores: drop this when 0.35 is dropped.
-            warnings.filterwarnings("ignore", "`torch_dtype` is deprecated", FutureWarning)
-            pipeline = load(
-                str(folder),
-                use_safetensors=True,
-                local_files_only=True,
-                torch_dtype=DTYPES[dtype],
-                low_cpu_mem_usage=find_spec("accelerate") is not None,  # left out, diffusers warns without it
-            )
-    except Exception as error:  # a broken folder raises whatever its broken part happens to raise
-        raise ModelError(
-            f"the model in {folder} must load as a text-to-image pipeline, "
-            f"got {type(error).__name__}: {first_line(error)}"
-        ) from error
+    index = read_index(folder)
+    loader: Any = pipeline_class(index.get("_class_name"))
+    if starts_from_picture(loader):
+        loader = AutoPipelineForText2Image  # knows the class that draws with the same parts from noise
+    with _one_line_errors(folder):
+        pipeline = loader.from_pretrained(
+            str(folder),
+            use_safetensors=True,
+            local_files_only=True,
+            torch_dtype=DTYPES[dtype],
+            low_cpu_mem_usage=find_spec("accelerate") is not None,  # left out, diffusers warns without it
+            **_absent_parts(index, loader),
+        )
     if getattr(pipeline, "safety_checker", None) is not None:
         pipeline.safety_checker = None
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
+
+
+# Parts that a pipeline draws without, though its class does not say so.
+SPARE = ("safety_checker", "feature_extractor", "text_encoder_3", "tokenizer_3")
+
+
+def _absent_parts(index: Mapping[str, Any], loader: Any) -> dict[str, None]:
+    """Return the parts that a pipeline was saved without: diffusers loads it only where it is told so.
+
+    Raises:
+        ModelError: it cannot draw without them.
+    """
+    absent = [name for name, part in index.items() if part == [None, None]]
+    optional = getattr(loader, "_optional_components", ())
+    if missing := [name for name in absent if name not in (*SPARE, *optional)]:
+        raise ModelError(
+            f"a {loader.__name__} must have its {' and '.join(missing)} to draw, it was saved without; save "
+            "it with them."
+        )
+    return dict.fromkeys(absent)
+
+
+@contextmanager
+def _one_line_errors(folder: Path) -> Iterator[None]:
+    """Make one line of whatever a broken part happens to raise."""
+    try:
+        with warnings.catch_warnings():
+            # diffusers 0.42 renames it to `dtype`, which 0.35 ignores: drop this when 0.35 is dropped.
+            warnings.filterwarnings("ignore", "`torch_dtype` is deprecated", FutureWarning)
+            yield
+    except Exception as error:
+        raise ModelError(
+            f"the model in {folder} must load as a text-to-image pipeline, "
+            f"got {type(error).__name__}: {first_line(error)}"
+        ) from error
 
 
 def first_line(error: Exception) -> str:
