@@ -18,7 +18,18 @@ from memex_audit.judging import Look, goes_on, judge, read_look
 from memex_audit.protocols import Generator
 from memex_audit.rates.extraction_rate import extraction_rate
 from memex_audit.rates.images_extracted import ImageCount, count_images, images_extracted_rate
-from memex_audit.records import AuditPrompt, Finding, Generation, PromptSet, Protocol, Rate, Unit, Verdict
+from memex_audit.records import (
+    ABSENT,
+    REFUSED,
+    AuditPrompt,
+    Finding,
+    Generation,
+    PromptSet,
+    Protocol,
+    Rate,
+    Unit,
+    Verdict,
+)
 from memex_audit.rounds import Rounds
 from memex_audit.spending import Spending
 
@@ -291,6 +302,8 @@ class Audit:
             seeds=seeds,
             set_aside=len(drawn) - len(images),
             own=own,
+            refused=sum(generation.reason == REFUSED for generation in drawn),
+            absent=sum(generation.reason == ABSENT for generation in drawn),
         )
 
 

@@ -7,7 +7,9 @@ import unicodedata
 from collections.abc import Sequence
 
 from memex_audit.records import (
+    ABSENT,
     NEUTRAL_WORD,
+    REFUSED,
     ControlResult,
     Finding,
     ImageExtracted,
@@ -188,8 +190,25 @@ def _evidence(finding: Finding, protocol: Protocol, redact: bool) -> list[str]:
     if finding.trigger:
         said.append(explain_trigger(finding.trigger, redact=redact))
     if finding.set_aside:
-        said.append(f"{_generations(finding.set_aside)} more set aside: blank, broken or of another size")
+        said.append(_set_aside(finding))
     return said
+
+
+def _set_aside(finding: Finding) -> str:
+    broken = finding.set_aside - finding.refused - finding.absent
+    said = [
+        f"{count:,} {reason}"
+        for count, reason in (
+            (finding.refused, REFUSED),
+            (finding.absent, ABSENT),
+            (broken, "blank, broken or of another size"),
+        )
+        if count
+    ]
+    if len(said) == 1:
+        _, _, only = said[0].partition(" ")
+        return f"{_generations(finding.set_aside)} more set aside: {only}"
+    return f"{_generations(finding.set_aside)} more set aside: {', '.join(said)}"
 
 
 def explain_trigger(trigger: Trigger, *, redact: bool = False) -> str:
@@ -239,6 +258,8 @@ def _how_sure(finding: Finding, protocol: Protocol) -> str:
 
 def _undecided_reason(finding: Finding, protocol: Protocol) -> str:
     drawn = finding.generations + finding.set_aside
+    if finding.absent:
+        return f"the folder holds {drawn - finding.absent} of the {drawn} generations that a look at it takes"
     if not drawn:
         return "nothing was drawn for it, as the budget was spent"
     if finding.generations < 2 or finding.generations < finding.set_aside:

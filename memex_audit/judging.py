@@ -37,7 +37,8 @@ MOST_NAMED = 1000
 class Look:
     """What is known of a prompt after some generations.
 
-    `images`: uint8 (n, h, w, 3), what can be judged, with their `seeds`; `set_aside`: how many more cannot;
+    `images`: uint8 (n, h, w, 3), what can be judged, with their `seeds`; `set_aside`: how many more cannot,
+    of which a content filter `refused` some, and some are `absent` from a folder of generations;
     `own`: distances to the training images of the prompt's caption, and where the rate counts images to
     others that are near.
     """
@@ -46,6 +47,8 @@ class Look:
     seeds: tuple[int, ...]
     set_aside: int
     own: Nearest
+    refused: int = 0
+    absent: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +107,8 @@ def judge(
         images_extracted=len(images),
         images=images[:MOST_NAMED] if counts_images else (),
         slice=prompt.slice,
+        refused=look.refused,
+        absent=look.absent,
     )
     return Judgement(finding=finding, seeds_near={example.example_id: len(example.rows) for example in near})
 
@@ -123,8 +128,8 @@ def goes_on(look: Look, clique: CliqueReading, protocol: Protocol) -> bool:
         return False
     if clique.flagged or seeds_near:
         return not clique.flagged
-    # What gives blanks is not worth a dozen more of them.
-    return not clique.clean and enough_judged(len(look.images), look.set_aside)
+    # What gives blanks is not worth a dozen more of them, and a folder at its end gives no more at all.
+    return not clique.clean and not look.absent and enough_judged(len(look.images), look.set_aside)
 
 
 def _number_of(look: Look, protocol: Protocol) -> int:
@@ -136,7 +141,8 @@ def _verdict(look: Look, clique: CliqueReading, found: NearestExample | None) ->
         return Verdict.EXTRACTED
     if clique.flagged:
         return Verdict.FLAGGED
-    if not clique.clean or not enough_judged(len(look.images), look.set_aside):
+    # Fewer pictures than the look takes were never seen, which is no sign that the prompt is clean.
+    if not clique.clean or look.absent or not enough_judged(len(look.images), look.set_aside):
         return Verdict.UNDECIDED
     return Verdict.NOT_FLAGGED
 

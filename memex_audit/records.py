@@ -190,6 +190,11 @@ class GenerationRequest:
     seed: int
 
 
+# Reasons of a Generation without pixels that are counted apart from pictures that are blank or broken.
+REFUSED = "refused by a content filter"
+ABSENT = "not in the folder"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """One generated picture: `pixels` uint8 (h, w, 3), or None with the `reason` it was set aside."""
@@ -324,7 +329,8 @@ class Finding:
     there was nothing to compare with; `images_extracted`: training images that two seeds or more lie near;
     `images`: those, most seeds first, where the rate counts them one by one (the first 1,000); `slice`: the
     prompt's. `screen`: what a screen said, its cost among the network evaluations; `trigger`: the words that
-    are enough, where they were looked for.
+    are enough, where they were looked for. `refused` and `absent`, among those set aside: what a content
+    filter refused, and what a folder of generations does not hold.
     """
 
     prompt_id: str
@@ -348,6 +354,8 @@ class Finding:
     slice: str | None = None
     screen: ScreenScore | None = None
     trigger: Trigger | None = field(default=None, repr=False)
+    refused: int = 0
+    absent: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -517,6 +525,68 @@ class CanaryResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UntargetedThreshold:
+    """The adaptive distance within which a generation replicates a training image.
+
+    `source`: "calibrated" on held-out pictures, or "default". `flagged` of `held_out` pictures reach it;
+    `lower` and `upper` are the exact two-sided 95 % interval of that share (Clopper-Pearson).
+    """
+
+    source: str
+    threshold: float
+    held_out: int = 0
+    flagged: int = 0
+    lower: float = 0.0
+    upper: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageReplicated:
+    """A training image, with its near-copies, that generations replicate: how many do, and the nearest.
+
+    `example_id`: the copy that is nearest to any of them, by `distance` (l2) and `adaptive` distance; `seeds`
+    of those generations, nearest first, and the `prompts` that they were drawn for, one each.
+    """
+
+    example_id: str
+    generations: int
+    distance: float
+    adaptive: float
+    seeds: tuple[int, ...] = field(default=(), repr=False)
+    prompts: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UntargetedResult:
+    """What an untargeted extraction found: generations that were not asked for any training image.
+
+    `replicating` of `generations` lie within the threshold of a training image; `lower` and `upper` bound
+    that share, each one-sided at `confidence`; `replicated`: distinct training images, near-copies counted
+    once, and `extracted`: those of them that two generations or more replicate. `images`: these, most
+    generations first (the first 1,000). `prompts`: how many the pictures were drawn for, 0 where for none.
+    `neighbours` and `alpha`: of the adaptive distance; `nearest`: the smallest of them.
+    """
+
+    generations: int
+    set_aside: int
+    network_evaluations: int
+    replicating: int
+    replicated: int
+    extracted: int
+    lower: float
+    upper: float
+    confidence: float
+    limit: float
+    threshold: UntargetedThreshold
+    neighbours: int
+    alpha: float
+    training_images: int
+    prompts: int = 0
+    nearest: float | None = None
+    images: tuple[ImageReplicated, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
     """Where the result comes from: enough to run it again.
 
@@ -559,3 +629,4 @@ class AuditResult:
     provenance: Provenance | None
     notes: tuple[str, ...] = field(default=())
     canaries: CanaryResult | None = None
+    untargeted: UntargetedResult | None = None

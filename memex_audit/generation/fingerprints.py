@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,6 +37,23 @@ def model_fingerprint(folder: Path, cache: Path | None = None) -> str:
         total.update(f"{path.relative_to(folder).as_posix()}\0{_digest(path, remembered)}\n".encode())
     _write_cache(cache, remembered)
     return total.hexdigest()
+
+
+def file_digests(paths: Iterable[Path], cache: Path | None = None) -> dict[Path, str]:
+    """Return SHA-256 (64 hex digits) of the contents of each file; `cache` as in `model_fingerprint`.
+
+    Raises:
+        ModelError: a file cannot be read.
+    """
+    remembered = _read_cache(cache)
+    try:
+        digests = {path: _digest(path, remembered) for path in paths}
+    except OSError as error:
+        raise ModelError(
+            f"{error.filename} must be readable, got {error.strerror or error}; check its permissions."
+        ) from error
+    _write_cache(cache, remembered)
+    return digests
 
 
 def model_key(fingerprint: str) -> str:

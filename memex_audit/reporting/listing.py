@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from memex_audit.explain import example_name, figures, prompt_name, quoted
-from memex_audit.records import AuditResult, Finding, Verdict
+from memex_audit.records import ABSENT, REFUSED, AuditResult, Finding, Verdict
 from memex_audit.reporting.markdown import LONGEST, code
 from memex_audit.reporting.redaction import kind_of_reason
 
@@ -44,7 +44,16 @@ def set_aside_sentence(result: AuditResult) -> str:
     reasons = Counter(kind_of_reason(entry.reason) for entry in result.set_aside)
     # The reason may hold a file's name, and a file's name anything.
     said = [f"{count:,} {quoted(reason)[1:-1]}" for reason, count in reasons.most_common()]
-    generations = sum(finding.set_aside for finding in result.findings)
-    if generations:
-        said.append(f"{generations:,} generations blank, broken or of another size")
+    refused = sum(finding.refused for finding in result.findings)
+    absent = sum(finding.absent for finding in result.findings)
+    broken = sum(finding.set_aside for finding in result.findings) - refused - absent
+    said += [
+        f"{count:,} generations {reason}"
+        for count, reason in (
+            (refused, REFUSED),
+            (absent, ABSENT),
+            (broken, "blank, broken or of another size"),
+        )
+        if count
+    ]
     return "; ".join(said)
