@@ -77,6 +77,8 @@ class Settings:
     steps: int | None = None
     guidance: float | None = None
     size: tuple[int, int] | None = None
+    negative_prompt: str | None = None
+    scheduler: str | None = None
     batch_size: int | None = None
     device: str = AUTO
     dtype: str = AUTO
@@ -291,6 +293,11 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="guidance", parse=_scale, metavar="SCALE", help="guidance scale (default: the model's)"),
     Option(name="size", parse=_size, metavar="HxW",
            help="size of the pictures in pixels (default: the model's)"),
+    Option(name="negative_prompt", parse=str, metavar="TEXT",
+           help="what guidance leads away from, for every prompt (default: the model's)"),
+    Option(name="scheduler", parse=str, metavar="NAME",
+           help="class of diffusers that takes the steps, such as DDIMScheduler, with the configuration of the "
+                "model's own (default: the model's)"),
     Option(name="batch_size", parse=_whole, metavar="N", help="pictures drawn at once (default: 8)"),
     Option(name="device", parse=str, metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (default: auto)"),
     Option(name="dtype", parse=_one_of("auto", "fp32", "fp16", "bf16"), metavar="TYPE",

@@ -83,6 +83,10 @@ class ModelBench:
             guidance=beside.guidance if chosen.guidance is None else chosen.guidance,
             size=chosen.size or beside.size,
             batch_size=chosen.batch_size or beside.batch_size,
+            negative_prompt=(
+                beside.negative_prompt if chosen.negative_prompt is None else chosen.negative_prompt
+            ),
+            scheduler=chosen.scheduler or beside.scheduler,
         )
 
     @cached_property

@@ -9,7 +9,7 @@ from memex_audit.errors import ConfigurationError
 
 NAME = "memex.toml"
 TABLES = {
-    "generation": ("steps", "guidance", "size", "batch_size"),
+    "generation": ("steps", "guidance", "size", "batch_size", "negative_prompt", "scheduler"),
     "embedder": ("duplicate_similarity",),
 }
 

@@ -11,8 +11,9 @@ import torch
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-from memex_audit.errors import ConfigurationError, ModelError
-from memex_audit.generation import denoiser
+from memex_audit.errors import ModelError
+from memex_audit.generation import denoiser, families
+from memex_audit.generation.call_arguments import call_arguments, set_scheduler
 from memex_audit.generation.evaluations import count_evaluations, network_of
 from memex_audit.generation.fingerprints import settings_digest
 from memex_audit.generation.guards import to_bytes
@@ -33,9 +34,15 @@ class DiffusersGenerator:
     seeded = True
 
     def __init__(self, pipeline: Pipeline, *, fingerprint: str, sampler: SamplerSettings) -> None:
+        if sampler.scheduler is not None:
+            set_scheduler(pipeline, sampler.scheduler)
         self.pipeline = pipeline
+        self._ask = partial(families.ask, pipeline)
+        self.takes_prompts = families.takes_prompts(pipeline)
         self._tokenizers = pipeline_tokenizers(pipeline)
-        self._arguments = _call_arguments(pipeline, sampler)
+        self._arguments = call_arguments(pipeline, sampler)
+        # Screens compare with the prediction without a prompt, not with that of a negative one.
+        self._as_if_not_set = {"negative_prompt": None} if "negative_prompt" in self._arguments else {}
         self.fingerprint = fingerprint
         # A model a process is a matter of memory on a CPU; on another device it is one of room and of speed.
         self.shareable = self.device == "cpu"
@@ -52,8 +59,8 @@ class DiffusersGenerator:
 
     @property
     def device(self) -> str:
-        """Where the pipeline lies."""
-        return str(self.pipeline.device)
+        """Where the pipeline computes; its weights may lie elsewhere (--memex-offload)."""
+        return str(getattr(self.pipeline, "_execution_device", self.pipeline.device))
 
     def read_tokens(self, prompt: str) -> tuple[Hashable, int]:
         """Return what identifies the tokens that the pipeline reads, and how many more are cut off."""
@@ -82,7 +89,7 @@ class DiffusersGenerator:
             ScreenUnavailable: the model has no such predictions.
             ModelError: the pipeline refused the settings.
         """
-        draw = partial(self._run, requests)
+        draw = partial(self._run, requests, **self._as_if_not_set)
         return denoiser.predict_steps(
             self.pipeline, draw, self._arguments, n=len(requests), steps=steps, unconditional=unconditional
         )
@@ -94,18 +101,21 @@ class DiffusersGenerator:
             ScreenUnavailable: the model has no such predictions.
             ModelError: the pipeline refused the settings.
         """
-        draw = partial(self._run, requests)
+        draw = partial(self._run, requests, **self._as_if_not_set)
         return denoiser.predict_low_noise(self.pipeline, draw, self._arguments, n=len(requests))
 
     def _run(self, requests: Sequence[GenerationRequest], **others: Any) -> Any:
         """Call the pipeline for these requests in one batch, with `others` in place of its arguments."""
         generators = [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
+        arguments = {**self._arguments, **others}
+        if arguments.get("negative_prompt") is not None:  # of the same type as the prompts
+            arguments["negative_prompt"] = [arguments["negative_prompt"]] * len(requests)
         try:
             with torch.inference_mode(), _quiet_about_prompts():
                 return self.pipeline(
-                    prompt=[request.prompt for request in requests],
+                    **self._ask([request.prompt for request in requests]),
                     generator=generators,
-                    **{**self._arguments, **others},
+                    **arguments,
                 )
         except ValueError as error:  # a size that its autoencoder cannot have, for example
             raise ModelError(
@@ -126,25 +136,6 @@ def _quiet_about_prompts() -> Iterator[None]:
     finally:
         diffusers_logging.set_verbosity(before[0])
         transformers_logging.set_verbosity(before[1])
-
-
-def _call_arguments(pipeline: Pipeline, sampler: SamplerSettings) -> dict[str, Any]:
-    """Settings as arguments of the pipeline's call; what is not set gets the pipeline's default, written
-    out, so that a new version's other default makes other settings."""
-    parameters = inspect.signature(pipeline.__call__).parameters
-    wanted: dict[str, Any] = {"num_inference_steps": sampler.steps, "guidance_scale": sampler.guidance}
-    if sampler.size is not None:
-        wanted["height"], wanted["width"] = sampler.size
-    arguments = {}
-    for name, value in wanted.items():
-        if name not in parameters:
-            if value is not None:
-                raise ConfigurationError(
-                    f"{type(pipeline).__name__} takes no {name}, got {name}={value}; leave it out."
-                )
-            continue
-        arguments[name] = parameters[name].default if value is None else value
-    return arguments
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, object]:

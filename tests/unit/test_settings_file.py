@@ -35,13 +35,13 @@ def test_a_folder_without_the_file_or_the_table_has_no_settings(tmp_path):
         (b"generation = 3", "memex.toml generation must be a table, got 3; write [generation] above it."),
         (
             b"[generation]\nstep = 4",
-            "[generation] must have steps, guidance, size, batch_size only, got step; did",
+            "batch_size, negative_prompt, scheduler only, got step; did",
         ),
         (
             b"[embedder]\nsize = 4",
             "[embedder] must have duplicate_similarity only, got size; it belongs into [gen",
         ),
-        (b"[generation]\nseed = 4", "steps, guidance, size, batch_size only, got seed; "),
+        (b"[generation]\nseed = 4", "size, batch_size, negative_prompt, scheduler only, got seed; "),
     ],
 )
 @pytest.mark.parametrize("table", ["generation", "embedder"])
