@@ -8,6 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from memex_audit.batch_size import BatchSize
 from memex_audit.extraction.distances import l2_to_many
 from memex_audit.extraction.matching import Matcher, Nearest, beside
 from memex_audit.extraction.protocol import blind_spot, sequential_test
@@ -78,7 +79,7 @@ class Audit:
         generator: Callable[[], Generator],
         evaluations_per_image: Callable[[], int],
         matcher: Matcher | None,
-        batch_size: int,
+        batch_size: int | BatchSize,
         units: Sequence[Sequence[str]] = (),
         progress: Progress = no_progress,
         protocols: Mapping[str, Protocol] = MappingProxyType({}),
@@ -91,7 +92,7 @@ class Audit:
         self._generator = generator
         self._evaluations_per_image = evaluations_per_image
         self._matcher = matcher
-        self._batch_size = batch_size
+        self._batch_size = BatchSize.of(batch_size)
         self._progress = progress
         self._spending = spending or Spending(None)
         self._findings: dict[str, Finding] = {}
@@ -116,7 +117,7 @@ class Audit:
 
     def _at_once(self, number: int) -> int:
         looks = (0, *self.protocol.looks)
-        return max(1, self._batch_size // (looks[number + 1] - looks[number]))
+        return max(1, self._batch_size.at_once // (looks[number + 1] - looks[number]))
 
     def protocol_of(self, prompt_id: str) -> Protocol:
         """Return how a prompt is decided."""

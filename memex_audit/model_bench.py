@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memex_audit import specimen
+from memex_audit.batch_size import BatchSize
 from memex_audit.config import SPECIMEN_LORA, Settings
 from memex_audit.errors import ConfigurationError
 from memex_audit.protocols import Generator
@@ -90,11 +91,12 @@ class ModelBench:
         )
 
     @cached_property
-    def batch_size(self) -> int:
-        """How many pictures are drawn at once."""
-        if self.generator and self._draws_from_folder and self.sampler.batch_size:
-            return self.sampler.batch_size
-        return self.settings.batch_size or DEFAULT_BATCH_SIZE
+    def batch_size(self) -> BatchSize:
+        """How many pictures are drawn at once: fewer, for the rest of the run, once memory ran out."""
+        beside = self.sampler.batch_size if self.generator and self._draws_from_folder else None
+        if getattr(self.generator, "keeps_every_batch", False):
+            beside = getattr(self.generator, "batch_size", None)
+        return BatchSize(beside or self.settings.batch_size or DEFAULT_BATCH_SIZE, self.notes.append)
 
     @cached_property
     def generator(self) -> Generator:

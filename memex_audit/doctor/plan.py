@@ -3,10 +3,12 @@
 import time
 from pathlib import Path
 
+from memex_audit.batch_size import BatchSize
 from memex_audit.config import Settings
 from memex_audit.doctor.checks import Check, missing, ok, warning
 from memex_audit.doctor.model import Drawing
 from memex_audit.extraction.protocol import outcomes
+from memex_audit.generation.filling import draw_requests
 from memex_audit.generation.fingerprints import fine_tune_fingerprint, model_fingerprint, model_key
 from memex_audit.project import shown
 from memex_audit.rates.images_extracted import generations_for, has_few_captions
@@ -121,9 +123,9 @@ def draw_one(bench: Workbench, prompt: str) -> tuple[float | None, Check]:
         MemexAuditError: it cannot be loaded, or does not draw.
     """
     began = time.monotonic()
-    generator, n = bench.generator, bench.batch_size
+    generator, batch_size = bench.generator, BatchSize.of(bench.batch_size)
     loaded = time.monotonic()
-    (picture,) = generator.generate([GenerationRequest(prompt=prompt, seed=0)])
+    (picture,) = draw_requests(generator, [GenerationRequest(prompt=prompt, seed=0)], batch_size)
     seconds = time.monotonic() - loaded
     if picture.pixels is None:
         advice = "half precision can overflow: try --memex-dtype fp32 or bf16"
@@ -131,10 +133,11 @@ def draw_one(bench: Workbench, prompt: str) -> tuple[float | None, Check]:
     height, width = picture.pixels.shape[:2]
     said = f"loaded in {loaded - began:.2g} s; drew {width} x {height} in {seconds:.2g} s"
     if seconds < QUICK_S:  # mostly the warming up
-        again = time.monotonic()
-        tuple(generator.generate([GenerationRequest(prompt=prompt, seed=seed) for seed in range(n)]))
+        again, n = time.monotonic(), batch_size.at_once
+        batch = [GenerationRequest(prompt=prompt, seed=seed) for seed in range(n)]
+        tuple(draw_requests(generator, batch, batch_size))
         seconds = (time.monotonic() - again) / n
-        said += f", and {n} at once in {n * seconds:.2g} s"
+        said += f", and {n} in {n * seconds:.2g} s ({batch_size.at_once} at once)"
     calibration = "calibrated" if bench.calibration.calibrated else "uncalibrated"
     return seconds, ok("try", f"{said}; {calibration} at these sampler settings")
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
 
+from memex_audit.batch_size import BatchSize
 from memex_audit.errors import MemexAuditError, ModelError, UnitDamaged
 from memex_audit.generation.guards import check_answers
 from memex_audit.generation.store import UnitStore
@@ -21,7 +22,7 @@ def fill(
     prompts: Sequence[str],
     n: int,
     *,
-    batch_size: int,
+    batch_size: int | BatchSize,
     progress: Progress = lambda _: None,
 ) -> None:
     """Make sure that the store holds the first `n` pictures of each prompt.
@@ -29,13 +30,15 @@ def fill(
     Under the locks of these prompts, what is missing is drawn in batches across prompts. A prompt is
     written as soon as its last picture is there, and what is there of it if the drawing breaks off, so an
     interruption loses at most one batch. `generator` is called only if anything is missing; `progress`
-    hears the number of pictures just drawn.
+    hears the number of pictures just drawn. Where memory runs out, batches become smaller, and a `batch_size`
+    that is no plain number stays so.
 
     Raises:
         ModelError: the generator broke off, or does not answer as it must; what it drew before is kept.
         StoreError: the store cannot be written.
     """
     prompts = [prompt for prompt in dict.fromkeys(prompts) if store.missing(prompt, n)]
+    batch_size = BatchSize.of(batch_size)
     for first in range(0, len(prompts), PROMPTS_AT_ONCE):
         at_once = prompts[first : first + PROMPTS_AT_ONCE]
         _fill_locked(store, generator, at_once, n, batch_size=batch_size, progress=progress)
@@ -47,7 +50,7 @@ def draw(
     prompts: Sequence[str],
     n: int,
     *,
-    batch_size: int,
+    batch_size: int | BatchSize,
     progress: Progress = lambda _: None,
 ) -> Iterator[list[Generation]]:
     """Fill the store as `fill` does, and yield the first `n` pictures of each prompt from it.
@@ -79,43 +82,89 @@ def _fill_locked(
     prompts: Sequence[str],
     n: int,
     *,
-    batch_size: int,
+    batch_size: BatchSize,
     progress: Progress,
 ) -> None:
     with store.lock(prompts):
         work = [(prompt, number) for prompt in prompts for number in store.missing(prompt, n)]
         if not work:  # another worker was faster
             return
-        requests = [store.request(prompt, number) for prompt, number in work]
-        drawn = _draw(generator(), requests, batch_size, progress)
-        for prompt, items in groupby(work, key=lambda item: item[0]):
-            numbers = [number for _, number in items]
-            pictures: list[Generation] = []
-            try:
-                pictures.extend(islice(drawn, len(numbers)))
-            finally:
-                for run in _consecutive(numbers[: len(pictures)]):
-                    store.write(prompt, [numbers[i] for i in run], [pictures[i] for i in run])
+        drawing = generator()
+        for portion in _portions(work, batch_size, each_batch=getattr(drawing, "keeps_every_batch", False)):
+            _draw_and_keep(store, drawing, portion, batch_size, progress)
 
 
-def _draw(
-    generator: Generator, requests: Sequence[GenerationRequest], batch_size: int, progress: Progress
+def _draw_and_keep(
+    store: UnitStore,
+    generator: Generator,
+    work: Sequence[tuple[str, int]],
+    batch_size: BatchSize,
+    progress: Progress,
+) -> None:
+    """Draw pictures, each a prompt and a number, and write those of a prompt when the last is there."""
+    requests = [store.request(prompt, number) for prompt, number in work]
+    drawn = draw_requests(generator, requests, batch_size, progress)
+    for prompt, items in groupby(work, key=lambda item: item[0]):
+        numbers = [number for _, number in items]
+        pictures: list[Generation] = []
+        try:
+            pictures.extend(islice(drawn, len(numbers)))
+        finally:
+            for run in _consecutive(numbers[: len(pictures)]):
+                store.write(prompt, [numbers[i] for i in run], [pictures[i] for i in run])
+
+
+def _portions(
+    work: Sequence[tuple[str, int]], batch_size: BatchSize, *, each_batch: bool
+) -> Iterator[Sequence[tuple[str, int]]]:
+    """Yield what is drawn before anything is written: all, or a batch of a prompt where each is paid for."""
+    if not each_batch:
+        yield work
+        return
+    for _, items in groupby(work, key=lambda item: item[0]):
+        of_prompt = list(items)
+        for first in range(0, len(of_prompt), batch_size.at_once):
+            yield of_prompt[first : first + batch_size.at_once]
+
+
+def draw_requests(
+    generator: Generator,
+    requests: Sequence[GenerationRequest],
+    batch_size: BatchSize,
+    progress: Progress = lambda _: None,
 ) -> Iterator[Generation]:
+    """Yield the generator's answers, in order, drawn in batches that become smaller where memory runs out.
+
+    Raises:
+        ModelError: as `fill`.
+    """
     name = type(generator).__name__
-    for requested in _batches(requests, batch_size):
+    waiting = tuple(requests)
+    while waiting:
+        requested = waiting[: batch_size.at_once]
         given, error = _answers(generator, requested)
+        waiting = waiting[len(given) :]
         progress(len(given))
         yield from check_answers(name, requested, given, whole=error is None)
-        if isinstance(error, MemexAuditError):
-            raise error
-        if error is not None:
-            said = (str(error).strip().splitlines() or [""])[0][:300]
-            raise ModelError(
-                f"the generator {name} must draw what it is asked for, got {type(error).__name__}: {said} "
-                f"after {len(given)} of {len(requested)} pictures of a batch; mend it and run again: what "
-                "was drawn before is kept.",
-                foreign=said,
-            ) from error
+        if error is None:
+            batch_size.held()
+        elif not batch_size.halve_after(error, len(requested)):
+            raise _broken_off(error, name, len(given), len(requested))
+
+
+def _broken_off(error: Exception, name: str, n_given: int, n_requested: int) -> MemexAuditError:
+    """Return an error that a generator broke off with as one of this package, which says how far it came."""
+    if isinstance(error, MemexAuditError):
+        return error
+    said = (str(error).strip().splitlines() or [""])[0][:300]
+    wrapped = ModelError(
+        f"the generator {name} must draw what it is asked for, got {type(error).__name__}: {said} after "
+        f"{n_given} of {n_requested} pictures of a batch; mend it and run again: what was drawn before is "
+        "kept.",
+        foreign=said,
+    )
+    wrapped.__cause__ = error
+    return wrapped
 
 
 def _answers(
@@ -129,11 +178,6 @@ def _answers(
     except Exception as error:  # noqa: BLE001 - a user's generator raises what it likes
         return given, error
     return given, None
-
-
-def _batches(requests: Sequence[GenerationRequest], size: int) -> Iterator[tuple[GenerationRequest, ...]]:
-    for first in range(0, len(requests), size):
-        yield tuple(requests[first : first + size])
 
 
 def _consecutive(numbers: Sequence[int]) -> Iterator[list[int]]:

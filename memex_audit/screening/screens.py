@@ -7,6 +7,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from memex_audit.batch_size import BatchSize
 from memex_audit.errors import ConfigurationError, ModelError, ScreenUnavailable
 from memex_audit.protocols import Denoises
 from memex_audit.records import GenerationRequest, ScreenScore
@@ -91,7 +92,7 @@ def screen_prompts(
     request: Callable[[str, int], GenerationRequest],
     seeds: int | None = None,
     steps: int | None = None,
-    batch_size: int = 8,
+    batch_size: int | BatchSize = 8,
     kept: ScoreFiles | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[ScreenScore]:
@@ -107,7 +108,7 @@ def screen_prompts(
         request: a prompt's request of a number (UnitStore.request of the audit's own store).
         seeds: pictures' seeds a prompt; None for what the screen takes by itself.
         steps: sampler steps of each; None likewise.
-        batch_size: latents given to the generator at once.
+        batch_size: latents given to the generator at once; fewer where memory runs out.
         kept: where scores of this model and these settings are kept; None to keep none.
         progress: hears the number of prompts just scored.
 
@@ -119,6 +120,7 @@ def screen_prompts(
     screen = find_screen(name)
     seeds, steps = _checked(screen, seeds, steps)
     cost = seeds * screen.evaluations(steps)
+    batch_size = BatchSize.of(batch_size)
     there = dict(kept.read(name, seeds, steps, prompts)) if kept else {}
     missing = [prompt for prompt in dict.fromkeys(prompts) if prompt not in there]
     for first in range(0, len(missing), PROMPTS_AT_ONCE):
@@ -166,17 +168,29 @@ def _checked(screen: Screen, seeds: int | None, steps: int | None) -> tuple[int,
 
 
 def _measure(
-    generator: object, screen: Screen, requests: Sequence[GenerationRequest], steps: int, batch_size: int
+    generator: object,
+    screen: Screen,
+    requests: Sequence[GenerationRequest],
+    steps: int,
+    batch_size: BatchSize,
 ) -> Measured:
     if not isinstance(generator, Denoises):
         raise ScreenUnavailable(
             f"a screen must read what a network predicts, got {type(generator).__name__}, which offers no "
             "predict_steps and predict_low_noise; audit without a screen."
         )
-    measured = [
-        screen.measure(generator, requests[first : first + batch_size], steps)
-        for first in range(0, len(requests), batch_size)
-    ]
+    measured: list[Measured] = []
+    waiting = tuple(requests)
+    while waiting:
+        at_once = waiting[: batch_size.at_once]
+        try:
+            measured.append(screen.measure(generator, at_once, steps))
+        except Exception as error:
+            if not batch_size.halve_after(error, len(at_once)):
+                raise
+        else:
+            batch_size.held()
+            waiting = waiting[len(at_once) :]
     rows = np.concatenate(measured)
     if not np.isfinite(rows).all():
         raise ModelError(

@@ -153,7 +153,7 @@ def laid_out(generator):
 
 
 def test_a_batch_is_timed_after_the_first_picture():
-    drawer = Drawer(np.zeros((32, 48, 3), np.uint8))
+    drawer = Drawer(np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8))
     seconds, check = draw_one(laid_out(drawer), "a cat")
     assert check.state is State.OK
     assert "48 x 32" in check.said
@@ -164,7 +164,7 @@ def test_a_batch_is_timed_after_the_first_picture():
 
 
 def test_where_a_picture_takes_long_it_is_the_only_one(monkeypatch):
-    drawer = Drawer(np.zeros((32, 48, 3), np.uint8))
+    drawer = Drawer(np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8))
     monkeypatch.setattr(plan, "QUICK_S", -1.0)
     seconds, check = draw_one(laid_out(drawer), "a cat")
     assert drawer.drawn == 1

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from memex_audit.batch_size import BatchSize
 from memex_audit.errors import ConfigurationError, GeneratorError, ModelError
 from memex_audit.generation.filling import PROMPTS_AT_ONCE, draw, fill
 from memex_audit.generation.store import UnitStore
@@ -111,10 +112,10 @@ def test_an_interruption_keeps_every_finished_batch(store, batch_size):
 def test_a_long_look_broken_off_loses_at_most_one_batch(store):
     with pytest.raises(
         ModelError,
-        match=r"the generator Counting must draw what it is asked for, got MemoryError: no room after 0 of 8",
+        match=r"the generator Counting must draw what it is asked for, got OSError: no room after 0 of 8",
     ) as raised:
-        fill(store, lambda: Counting(stop=9, error=MemoryError("no room")), ["one"], 500, batch_size=8)
-    assert isinstance(raised.value.__cause__, MemoryError)
+        fill(store, lambda: Counting(stop=9, error=OSError("no room")), ["one"], 500, batch_size=8)
+    assert isinstance(raised.value.__cause__, OSError)
     assert store.missing("one", 500) == list(range(72, 500))
 
 
@@ -123,11 +124,68 @@ def test_what_a_generator_drew_of_a_batch_before_it_broke_off_is_kept(store):
         def generate(self, requests):
             for request in requests[:5]:
                 yield answer(request)
-            raise RuntimeError("CUDA out of memory\nTried to allocate")
+            raise RuntimeError("CUDA error: unspecified launch failure\nCompile with")
 
-    with pytest.raises(ModelError, match=r"got RuntimeError: CUDA out of memory after 5 of 8 pictures of a"):
+    with pytest.raises(
+        ModelError, match=r"got RuntimeError: CUDA error: .* failure after 5 of 8 pictures of a"
+    ):
         fill(store, Breaking, ["one", "two", "three"], 4, batch_size=8)
     assert [store.missing(prompt, 4) for prompt in PROMPTS] == [[], [1, 2, 3], [0, 1, 2, 3]]
+
+
+class Roomy:
+    """Answers `held` requests of a batch and then has no memory left; `sizes` of the batches it was given."""
+
+    def __init__(self, held, error):
+        self.sizes, self._held, self._error = [], held, error
+
+    def generate(self, requests):
+        self.sizes.append(len(requests))
+        for number, request in enumerate(requests):
+            if number == self._held:
+                raise self._error
+            yield answer(request)
+
+
+NO_MEMORY = [MemoryError(), RuntimeError("CUDA out of memory"), RuntimeError("MPS backend out of memory")]
+
+
+@pytest.mark.parametrize("error", NO_MEMORY, ids=["MemoryError", "cuda", "mps"])
+def test_out_of_memory_halves_the_batch_and_changes_no_picture(store, tmp_path, error):
+    notes, heard, generator = [], [], Roomy(3, error)
+    size = BatchSize(16, notes.append)
+    fill(store, lambda: generator, PROMPTS, 6, batch_size=size, progress=heard.append)
+    # 3 of 16, 3 of 8, 3 of 4, and then batches of 2; what was answered before is not asked for again.
+    assert generator.sizes == [16, 8, 4, *[2] * 4, 1]
+    assert sum(heard) == 18
+    assert len(notes) == 1
+    assert "did not hold 16 pictures at once: from then on 2" in notes[0]
+    plain = open_store(tmp_path / "plain")
+    fill(plain, Counting, PROMPTS, 6, batch_size=16)
+    for prompt in PROMPTS:
+        drawn, expected = store.read(prompt, 6), plain.read(prompt, 6)
+        assert [g.request for g in drawn] == [g.request for g in expected]
+        assert all((a.pixels == b.pixels).all() for a, b in zip(drawn, expected, strict=True))
+
+
+def test_the_smaller_batch_is_kept_for_the_rest_of_a_run(store):
+    generator, size = Roomy(4, MemoryError()), BatchSize(8)
+    fill(store, lambda: generator, ["one"], 8, batch_size=size)
+    fill(store, lambda: generator, ["two"], 8, batch_size=size)
+    assert generator.sizes == [8, 4, 4, 4]
+
+
+def test_one_picture_that_does_not_fit_ends_it_and_keeps_what_was_drawn(store):
+    class Full(Roomy):
+        def generate(self, requests):
+            if len(self.sizes) == 2:
+                raise self._error
+            yield from super().generate(requests)
+
+    full = Full(9, MemoryError("no"))
+    with pytest.raises(ModelError, match=r"must have memory for one picture at a time, got MemoryError: no"):
+        fill(store, lambda: full, ["one"], 10, batch_size=4)
+    assert store.missing("one", 10) == [8, 9]
 
 
 def test_an_error_of_this_package_stays_what_it_is(store):

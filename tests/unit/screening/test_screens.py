@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from memex_audit.batch_size import BatchSize
 from memex_audit.errors import ConfigurationError, ModelError, ScreenUnavailable, StoreUnwritable
 from memex_audit.records import GenerationRequest, Prediction, ScreenScore
 from memex_audit.screening.score_files import ScoreFiles
@@ -75,6 +76,29 @@ def test_a_score_depends_on_its_own_prompt_alone(name):
     alone = [screen(Known(), name, [prompt])[0] for prompt in PROMPTS]
     assert [score.score for score in together] == pytest.approx([score.score for score in alone], rel=1e-6)
     assert [score.score for score in reversed(backwards)] == pytest.approx([s.score for s in alone], rel=1e-6)
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_out_of_memory_halves_the_batch_and_changes_no_score(name):
+    class Small(Known):
+        def _predict(self, requests, unconditional, step):
+            if len(requests) > 3:
+                raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            return super()._predict(requests, unconditional, step)
+
+    notes = []
+    size = BatchSize(16, notes.append)
+    found = screen(Small(), name, batch_size=size)
+    assert [score.score for score in found] == [score.score for score in screen(Known(), name, batch_size=16)]
+    assert 1 <= size.at_once <= 3
+    assert len(notes) == 1
+    with pytest.raises(ModelError, match="must have memory for one picture at a time, got MemoryError"):
+        screen(Full(), name, batch_size=size)
+
+
+class Full(Known):
+    def _predict(self, requests, unconditional, step):
+        raise MemoryError
 
 
 def test_batches_go_across_prompts_and_seeds():
