@@ -35,8 +35,16 @@ class ModelError(MemexAuditError):
     """A model cannot be loaded, or gives something that is no picture."""
 
 
+class UntrustedModel(ModelError):  # noqa: N818 - says what the model is
+    """A model's files name code or files that are not its own, or a header of weights lies: nothing is loaded."""
+
+
 class GeneratorError(ModelError):
     """A generator answers otherwise than it must, and would again."""
+
+
+class ImagesSpent(MemexAuditError):  # noqa: N818 - says what is spent
+    """An endpoint may be asked for no more pictures; what is not decided stays so."""
 
 
 class ScreenUnavailable(MemexAuditError):  # noqa: N818 - says what the screen is

@@ -2,18 +2,16 @@
 
 import inspect
 import json
-import math
-import struct
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from memex_audit.doctor.checks import Check, missing, ok, warning
-from memex_audit.errors import ConfigurationError, ModelError
+from memex_audit.errors import ConfigurationError, ModelError, UntrustedModel
 from memex_audit.generation.evaluations import count_evaluations
 from memex_audit.generation.model_folder import SamplerSettings, check_model_folder, looks_like_hub_id
+from memex_audit.generation.safetensors_header import read_header
 from memex_audit.workbench import Workbench
 
 NETWORKS = ("unet", "transformer")
@@ -69,8 +67,12 @@ def _cached(hub_id: str) -> Path | None:
         )
     found = try_to_load_from_cache(name, "model_index.json", revision=revision)
     if isinstance(found, str):
-        with suppress(ModelError):  # a download that broke off
+        try:
             return check_model_folder(Path(found).parent)
+        except UntrustedModel:
+            raise
+        except ModelError:  # a download that broke off
+            return None
     return None
 
 
@@ -78,7 +80,7 @@ def count_parameters(folder: Path) -> int:
     """Count the numbers in the weights, by the headers of their files.
 
     Raises:
-        ModelError: a file is no safetensors, or is cut short.
+        UntrustedModel: a file is no safetensors, is cut short, or its header lies.
     """
     parts = sorted(path for path in folder.iterdir() if path.is_dir())
     return sum(_count_numbers(path) for part in parts for path in _loaded_files(part))
@@ -92,22 +94,7 @@ def _loaded_files(part: Path) -> list[Path]:
 
 
 def _count_numbers(path: Path) -> int:
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > size:
-                raise ValueError("its header is longer than the file")
-            header: dict[str, Any] = json.loads(file.read(length))
-        tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-        end = 8 + length + max((entry["data_offsets"][1] for entry in tensors), default=0)
-        if end > size:
-            raise ValueError(f"{size:,} of {end:,} bytes")
-        return sum(math.prod(entry["shape"]) for entry in tensors)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
-        raise ModelError(
-            f"weights must be whole safetensors, got {path} ({error}); copy or download it again."
-        ) from error
+    return sum(tensor.n_numbers for tensor in read_header(path))
 
 
 def find_drawing(folder: Path, sampler: SamplerSettings) -> Drawing:
@@ -122,7 +109,7 @@ def find_drawing(folder: Path, sampler: SamplerSettings) -> Drawing:
     config = read_json(networks[0] / "config.json") if networks else {}
     evaluations = None
     if steps is not None:
-        arguments = {"num_inference_steps": steps, "guidance_scale": guidance}
+        arguments = {**parameters, "num_inference_steps": steps, "guidance_scale": guidance}
         evaluations = count_evaluations(config, parameters, arguments)
     size = sampler.size or _default_size(config, read_json(folder / "vae" / "config.json"))
     return Drawing(steps=steps, guidance=guidance, size=size, evaluations=evaluations)

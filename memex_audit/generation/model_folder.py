@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from memex_audit.errors import ConfigurationError, ModelError
+from memex_audit.generation.trust import check_trusted, check_weights
 from memex_audit.settings_file import NAME, read_table
 
 VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
@@ -59,14 +60,17 @@ def check_model_folder(folder: Path) -> Path:
 
 
 def check_parts(folder: Path) -> None:
-    """Check that every part the pipeline's index names is there.
+    """Check that every part the pipeline's index names is there, and that its files can be trusted.
 
     transformers 5 makes an empty tokenizer where the files are missing: every prompt would read the same.
 
     Raises:
+        UntrustedModel: a file names code or files elsewhere, or lies about what it holds.
         ModelError: a part has no folder, a tokenizer has no vocabulary, or the index is no JSON.
     """
-    for name, part in read_index(folder).items():
+    index = read_index(folder)
+    check_trusted(folder, index)
+    for name, part in index.items():
         if name.startswith("_") or not isinstance(part, list) or None in part:
             continue
         files = [file.name for file in (folder / name).glob("*")]
@@ -92,6 +96,23 @@ def read_index(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{path} must be the JSON that a diffusers pipeline wrote, got: {error}.") from error
 
 
+def read_stages(folder: Path) -> dict[str, Path]:
+    """Return the folders of `[model]` in the folder's memex.toml: other stages of the same model, by name.
+
+    Raises:
+        ConfigurationError: a stage is no text.
+        ModelError: it is no folder of a pipeline.
+    """
+    stages = {}
+    for name, path in read_table(folder, "model").items():
+        if not isinstance(path, str):
+            raise ConfigurationError(
+                f'{folder / NAME} {name} must be a folder, got {path!r}; write {name} = "FOLDER".'
+            )
+        stages[name] = check_model_folder(folder / Path(path).expanduser())
+    return stages
+
+
 def fetch_model(hub_id: str) -> Path:
     """Download a pipeline `NAME/MODEL@REVISION` (safetensors only), or find it in the cache.
 
@@ -106,13 +127,15 @@ def fetch_model(hub_id: str) -> Path:
             "see the same weights."
         )
     from diffusers import DiffusionPipeline
+    from huggingface_hub import is_offline_mode
 
     try:
         folder = DiffusionPipeline.download(name, revision=revision, use_safetensors=True)
     except Exception as error:  # the hub's client raises a dozen unrelated types
+        got = "HF_HUB_OFFLINE and no copy in the cache" if is_offline_mode() else type(error).__name__
         raise ModelError(
-            f"the model {hub_id} must be in the local cache or on a hub that can be reached, "
-            f"got {type(error).__name__}; give a local folder with --memex-model FOLDER."
+            f"the model {hub_id} must be in the local cache or on a hub that can be reached, got {got}; give "
+            "a local folder with --memex-model FOLDER."
         ) from error
     return Path(folder)
 
@@ -122,6 +145,7 @@ def find_lora(path: Path) -> Path:
 
     Raises:
         ModelError: there is no such file, or it is no safetensors.
+        UntrustedModel: its header lies.
     """
     file = path / LORA_WEIGHTS if path.is_dir() else path
     if not file.is_file():
@@ -134,6 +158,7 @@ def find_lora(path: Path) -> Path:
             f"a LoRA must be safetensors, got {file}, which could run code when it is loaded; "
             "save it with pipeline.save_lora_weights(FOLDER)."
         )
+    check_weights(file)
     return file
 
 

@@ -26,7 +26,7 @@ def test_a_model_here_is_named_as_its_user_names_it(bench, model):
 
 def test_a_lora_is_named_with_its_weight(bench, model, tmp_path):
     lora = tmp_path / "lora.safetensors"
-    lora.write_bytes(b"")
+    lora.write_bytes(b"\2\0\0\0\0\0\0\0{}")
     _, check = find_model(bench(model=str(model), lora=f"{lora}:0.8"), hub=False)
     assert check.said.endswith(f"; with the LoRA {lora}, weight 0.8")
 
