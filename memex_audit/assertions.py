@@ -20,8 +20,9 @@ from memex_audit.explain_canaries import explain_no_canaries, explain_undetected
 from memex_audit.explain_comparison import explain_comparison
 from memex_audit.explain_neighbours import explain_neighbourhood
 from memex_audit.explain_rate import explain_rate
+from memex_audit.explain_untargeted import explain_untargeted
 from memex_audit.rates.comparison import Change
-from memex_audit.rates.verdicts import rate_verdict
+from memex_audit.rates.verdicts import rate_verdict, untargeted_verdict
 from memex_audit.records import (
     CanaryResult,
     ControlResult,
@@ -31,6 +32,7 @@ from memex_audit.records import (
     Protocol,
     Rate,
     RunVerdict,
+    UntargetedResult,
     Verdict,
 )
 
@@ -70,6 +72,30 @@ class RateExceeded(Breach):
 
 class AuditInconclusive(Breach):
     """The evidence settles nothing either way."""
+
+
+class _Untargeted(Breach):
+    """A breach of an untargeted extraction: worded again by its result."""
+
+    def __init__(self, text: str, result: UntargetedResult) -> None:
+        super().__init__(text)
+        self.result = result
+
+    def complete(self, *, rerun: str, redact: bool) -> None:
+        """Word it again with the command that repeats the case; `redact` names images by digests."""
+        self.args = (explain_untargeted(self.result, rerun=rerun, redact=redact),)
+
+
+class UntargetedReplica(_Untargeted, ReplicaExtracted):
+    """The model gives back a training image that it was not asked for."""
+
+
+class UntargetedRateExceeded(_Untargeted, RateExceeded):
+    """Too much of what the model draws unasked replicates a training image."""
+
+
+class UntargetedInconclusive(_Untargeted, AuditInconclusive):
+    """How much of what the model draws unasked replicates a training image is not settled."""
 
 
 class ControlFailed(Breach):
@@ -197,6 +223,27 @@ def assert_neighbourhood_clean(
         raise ReplicaExtracted(explain_neighbourhood(found, rerun=rerun, redact=redact))
     if Verdict.UNDECIDED in verdicts:
         raise AuditInconclusive(explain_neighbourhood(found, rerun=rerun, redact=redact))
+
+
+def assert_untargeted_within_limit(
+    result: UntargetedResult, *, rerun: str | None = None, redact: bool = False
+) -> None:
+    """Assert that pictures drawn for no prompt in particular give no training image back.
+
+    Raises:
+        RateExceeded: the lower bound of the share that replicates is over the limit.
+        ReplicaExtracted: two generations or more replicate one training image.
+        AuditInconclusive: the limit lies between the bounds, or most pictures could not be judged.
+    """
+    __tracebackhide__ = True
+    outcome = untargeted_verdict(result)
+    text = explain_untargeted(result, rerun=rerun, redact=redact)
+    if outcome is RunVerdict.FAIL:
+        raise UntargetedRateExceeded(text, result)
+    if result.extracted:
+        raise UntargetedReplica(text, result)
+    if outcome is RunVerdict.INCONCLUSIVE:
+        raise UntargetedInconclusive(text, result)
 
 
 def assert_negative_control(control: ControlResult, max_share: float) -> None:

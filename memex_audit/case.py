@@ -26,6 +26,7 @@ from memex_audit.records import (
     PromptSet,
     Protocol,
     Rate,
+    UntargetedResult,
     Verdict,
 )
 from memex_audit.reporting.json_report import record_to_dict
@@ -103,6 +104,7 @@ class Memex:
 
     def finding(self, prompt: AuditPrompt) -> Finding:
         """Return what the audit found for this prompt; its batch is drawn on first access."""
+        self._ask_for_prompts()
         if reason := self._session.audit.why_not_drawn(prompt):
             pytest.skip(reason)
         finding = self._with_trigger(self._session.audit.finding(prompt))
@@ -132,6 +134,7 @@ class Memex:
 
     def rate(self) -> Rate:
         """Return the extraction rate of the whole audit set, with its bounds."""
+        self._ask_for_prompts()
         rate = self._session.rate(limit=self._settings.limit, confidence=self._settings.confidence)
         findings = self._session.audit.findings()
         for finding in findings:
@@ -154,6 +157,7 @@ class Memex:
         """Compare the whole audit set with the baseline, or do what the policy says where there is none."""
         from memex_audit.baseline_policy import compare_with_baseline
 
+        self._ask_for_prompts()
         texts = {} if self.redact else {prompt.prompt_id: prompt.text for prompt in self.prompts.prompts}
         compared = compare_with_baseline(self._session, self._settings, self._item, texts=texts)
         for finding in self._session.audit.findings():
@@ -173,6 +177,10 @@ class Memex:
     def positive_control(self) -> ControlResult:
         """Audit planted replicas of the specimen by this audit's protocol."""
         bench = self._session.bench
+        if self._session.why_no_prompts:
+            control = self._session.unprompted.positive_control()
+            self._note_control(control)
+            return control
         control = positive_control(
             bench.protocol, bench.store_folder, device=bench.device, seed=bench.settings.seed
         )
@@ -181,7 +189,10 @@ class Memex:
 
     def negative_control(self) -> ControlResult:
         """Count false alarms on prompts that no picture was learned under."""
-        control = negative_control(self._session.bench)
+        if self._session.why_no_prompts:
+            control = self._session.unprompted.negative_control()
+        else:
+            control = negative_control(self._session.bench)
         self._note_control(control)
         return control
 
@@ -189,6 +200,7 @@ class Memex:
         """Audit the canaries that were planted in the model's training set (--memex-canaries)."""
         from memex_audit.canaries.auditing import canary_control
 
+        self._ask_for_prompts()
         result = self._session.canaries(self._settings.confidence)
         self._note("canaries", result)
         self._note_control(canary_control(result, self._settings.model))
@@ -199,6 +211,7 @@ class Memex:
         from memex_audit.baseline_policy import extracted_before
         from memex_audit.triggers.neighbourhood import audit_neighbourhood, without_captions
 
+        self._ask_for_prompts()
         known = extracted_before(self._session, self._settings)
         found = audit_neighbourhood(self._session.bench, self._settings.neighbours, known)
         self._send_context()
@@ -208,6 +221,37 @@ class Memex:
             ("memex_neighbours_extracted", len(given_back)),
         ]
         return without_captions(found) if self.redact else found
+
+    def untargeted(self) -> UntargetedResult:
+        """Draw pictures for no prompt in particular, and count those that replicate a training image."""
+        unprompted = self._session.unprompted
+        result = unprompted.result(limit=self._settings.limit, confidence=self._settings.confidence)
+        self._note("untargeted", result)
+        self._item.user_properties += [
+            ("memex_replicating", result.replicating),
+            ("memex_generations", result.generations),
+            ("memex_images_extracted", result.extracted),
+            ("memex_upper", result.upper),
+            ("memex_limit", result.limit),
+        ]
+        if result.replicating:
+            self._show_replicas(unprompted.exhibits(), result)
+        return result
+
+    def _show_replicas(self, exhibits: "Sequence[Exhibit]", result: UntargetedResult) -> None:
+        if self._evidence_folder:
+            self._write_originals(self._evidence_folder, "untargeted", exhibits)
+        if self._in_allure:
+            from memex_audit.reporting.allure_report import attach_untargeted
+            from memex_audit.reporting.figures import pairs_sheet
+
+            sheet = pairs_sheet(exhibits, result.replicated)
+            if not attach_untargeted(result, sheet, self._session.evidence_budget):
+                self._records.append({"kind": "evidence_left_out", "record": {"prompt_id": "untargeted"}})
+
+    def _ask_for_prompts(self) -> None:
+        if self._session.why_no_prompts:
+            pytest.skip(self._session.why_no_prompts)
 
     @property
     def _in_allure(self) -> bool:
@@ -233,17 +277,24 @@ class Memex:
 
     def _context(self) -> dict[str, Any]:
         bench = self._session.bench
+        prompted = self._session.why_no_prompts is None
         return {
             "provenance": record_to_dict(bench.provenance()),
-            "calibration": record_to_dict(bench.calibration),
-            "protocol": record_to_dict(self._session.audit.protocol),
+            "calibration": record_to_dict(bench.calibration) if prompted else None,
+            "protocol": record_to_dict(self._session.audit.protocol) if prompted else None,
             "set_aside": [record_to_dict(entry) for entry in self.prompts.set_aside],
             "notes": list(bench.notes),
         }
 
-    def _write_originals(self, folder: Path, finding: Finding, exhibits: "Sequence[Exhibit]") -> None:
+    @property
+    def _evidence_folder(self) -> Path | None:
+        """Where original pictures go, if anywhere."""
+        folder = self._settings.evidence.removeprefix("full:")
+        return Path(folder) if folder != self._settings.evidence else None
+
+    def _write_originals(self, folder: Path, name: str, exhibits: "Sequence[Exhibit]") -> None:
         try:
-            _write_originals(folder / finding.prompt_id, exhibits)
+            _write_originals(folder / name, exhibits)
         except OSError as error:
             # The finding stands without its pictures.
             notes = self._session.bench.notes
@@ -254,15 +305,13 @@ class Memex:
                 self._send_context()
 
     def _show_evidence(self, finding: Finding) -> None:
-        folder = self._settings.evidence.removeprefix("full:")
-        full = folder != self._settings.evidence
-        if not full and not self._in_allure:
+        if not self._evidence_folder and not self._in_allure:
             return
         from memex_audit.reporting.figures import evidence_sheet, pairs_sheet
 
         exhibits = self._session.audit.exhibits(finding)
-        if full:
-            self._write_originals(Path(folder), finding, exhibits)
+        if self._evidence_folder:
+            self._write_originals(self._evidence_folder, finding.prompt_id, exhibits)
         if self._in_allure:
             from memex_audit.reporting.allure_report import attach_finding
 

@@ -11,6 +11,9 @@ from memex_audit.errors import ConfigurationError
 
 DEFAULT_MODEL = "specimen:deduplicated"
 SPECIMEN_LORA = "specimen:lora"
+API_KEY_ENV = "OPENAI_API_KEY"
+# A longer name of an environment variable is a key.
+LONGEST_VARIABLE = 40
 AUTO = "auto"
 # A picture from outside is decoded up to so many pixels: 200 MB of RGB. Pillow opens none beyond the other.
 MAX_PIXELS, PILLOW_PIXELS = 64_000_000, 178_956_970
@@ -102,7 +105,14 @@ class Settings:
     baseline_policy: str = "warn"
     minimal_trigger: int = 0
     neighbours: int = 0
+    untargeted: int | None = None
+    untargeted_held_out: str | None = None
+    sscd: str | None = None
     max_pixels: int = MAX_PIXELS
+
+    max_images: int | None = None
+    requests_per_minute: float | None = None
+    api_key_env: str = API_KEY_ENV
 
     @property
     def redacts_captions(self) -> bool:
@@ -128,7 +138,12 @@ class Option:
         """How it is written in [tool.pytest]: numbers as numbers, all else as text."""
         if self.parse in (_integer, _none_or_more, _pixels, _whole, _two_or_more):
             return "int"
-        return "float" if self.parse in (_number, _share, _limit, _confidence, _delta, _scale) else "string"
+        numbers = (_number, _share, _limit, _confidence, _delta, _scale, _per_minute)
+        return "float" if self.parse in numbers else "string"
+
+
+class _MayHoldKeyError(ValueError):
+    """A value that is refused, and not shown: it may be a key."""
 
 
 def _integer(text: str) -> int:
@@ -207,6 +222,28 @@ def _scale(text: str) -> float:
     return value
 
 
+def _per_minute(text: str) -> float:
+    if (value := _number(text)) <= 0:
+        raise ValueError("above 0")
+    return value
+
+
+def _variable(text: str) -> str:
+    if not text.isidentifier() or not text.isascii() or len(text) > LONGEST_VARIABLE:
+        raise _MayHoldKeyError("the name of an environment variable, never the key itself")
+    return text
+
+
+def _model(text: str) -> str:
+    # Before the header shows it, and every report.
+    if text.startswith("openai+") and "@" in text.partition("?")[0]:
+        raise _MayHoldKeyError(
+            "an endpoint without a user or key in its address; the key is read from the environment variable "
+            "that --memex-api-key-env names"
+        )
+    return text
+
+
 def _size(text: str) -> tuple[int, int]:
     height, cross, width = text.lower().partition("x")
     return _whole(height), _whole(width if cross else height)
@@ -259,8 +296,9 @@ def _evidence(text: str) -> str:
 
 
 OPTIONS: tuple[Option, ...] = (
-    Option(name="model", parse=str, metavar="MODEL",
-           help="model to audit: a diffusers folder, a hub id NAME/MODEL@REVISION, or specimen:duplicated / "
+    Option(name="model", parse=_model, metavar="MODEL",
+           help="model to audit: a diffusers folder, a hub id NAME/MODEL@REVISION, folder:PATH of "
+                "generations, an endpoint openai+https://HOST/v1?model=NAME, python:MODULE:FACTORY, or specimen:duplicated / "
                 "specimen:deduplicated (default: the latter)"),
     Option(name="lora", parse=_lora, metavar="PATH[:WEIGHT]",
            help="LoRA on top of the model: a .safetensors file, a folder that save_lora_weights wrote, or "
@@ -345,9 +383,26 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="neighbours", parse=_none_or_more, metavar="N",
            help="also audit so many prompts that are like each known one, for a model that was repaired "
                 "(default: 0, none)"),
+    Option(name="untargeted", parse=_none_or_more, metavar="N",
+           help="draw so many pictures for no prompt in particular, or for those of --memex-prompts in turn, and "
+                "look each up in the training set (default: 0; 1000 for a model that takes no prompts)"),
+    Option(name="untargeted_held_out", parse=str, metavar="SET",
+           help="pictures that were not trained on, a set as for --memex-training-set: the threshold of the "
+                "untargeted extraction is measured on them (default: none, and a stated threshold)"),
+    Option(name="sscd", parse=str, metavar="FILE",
+           help="SSCD copy detector as TorchScript, such as sscd_disc_mixup.torchscript.pt: its cosine to the "
+                "training image stands in each finding; a file is code, use one that you trust"),
     Option(name="max_pixels", parse=_pixels, metavar="N",
            help="largest picture, in pixels, that is decoded of a training set, a folder of generations or "
                 "an answer; a larger one is set aside and counted (default: 64,000,000)"),
+    Option(name="max_images", parse=_whole, metavar="N",
+           help="ask an endpoint for at most so many pictures, all runs with one --memex-store together; what "
+                "is not decided then is UNDECIDED (default: no end)"),
+    Option(name="requests_per_minute", parse=_per_minute, metavar="N",
+           help="ask an endpoint at most so often, all processes with one --memex-store together (default: "
+                "as often as it answers)"),
+    Option(name="api_key_env", parse=_variable, metavar="NAME",
+           help=f"environment variable that holds the endpoint's key (default: {API_KEY_ENV})"),
 )  # fmt: skip
 
 # What a marker may set: how a case is judged. What is drawn is one thing for the whole run.
@@ -367,6 +422,8 @@ def read_settings(values: Mapping[str, str | None]) -> Settings:
             continue
         try:
             parsed[option.name] = option.parse(text)
+        except _MayHoldKeyError as error:
+            raise ConfigurationError(f"{option.flag} must be {error}.") from None
         except ValueError as error:
             raise ConfigurationError(f"{option.flag} must be {error}, got {text!r}.") from error
     settings = Settings(**parsed)

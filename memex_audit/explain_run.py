@@ -5,7 +5,8 @@ import math
 from memex_audit.explain import LOOK_CLOSER, percent
 from memex_audit.explain_canaries import power_of_canaries
 from memex_audit.explain_rate import blind_to, units, what_settles
-from memex_audit.rates.verdicts import rate_verdict
+from memex_audit.explain_untargeted import untargeted_claim, untargeted_next
+from memex_audit.rates.verdicts import rate_verdict, untargeted_verdict
 from memex_audit.records import AuditResult, Calibration, Protocol, RunVerdict, Unit, Verdict
 
 
@@ -13,12 +14,12 @@ def explain_verdict(result: AuditResult) -> str:
     """Say in one sentence what the verdict of a run rests on."""
     match result.verdict:
         case RunVerdict.PASS:
-            return f"Every case ran, and {_rate_claim(result)}."
+            return f"Every case ran, and {_claims(result)}."
         case RunVerdict.FAIL:
             return _failure(result)
         case RunVerdict.INCONCLUSIVE:
             rate_is_open = result.rate and rate_verdict(result.rate) is RunVerdict.INCONCLUSIVE
-            claim = _rate_claim(result) if rate_is_open else "a case is inconclusive"
+            claim = _rate_claim(result) if rate_is_open else _open_claim(result)
             return f"The evidence settles nothing either way: {claim}. This is no pass."
         case RunVerdict.INCOMPLETE:
             return "A rate case, or a prompt of the audit set, did not run. This is no pass."
@@ -35,6 +36,22 @@ def as_sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
+def _open_claim(result: AuditResult) -> str:
+    found = result.untargeted
+    if found and untargeted_verdict(found) is RunVerdict.INCONCLUSIVE:
+        return untargeted_claim(found).removeprefix("Inconclusive: ")
+    return "a case is inconclusive"
+
+
+def _claims(result: AuditResult) -> str:
+    """Say what of the two gates a verdict rests on: the rate of prompts, and what came back unasked."""
+    said = [_rate_claim(result)] if result.rate else []
+    if result.untargeted:
+        claim = untargeted_claim(result.untargeted).removeprefix("Inconclusive: ")
+        said.append(claim[0].lower() + claim[1:])
+    return "; ".join(said)
+
+
 def _failure(result: AuditResult) -> str:
     extracted = sum(finding.verdict is Verdict.EXTRACTED for finding in result.findings)
     said = []
@@ -46,6 +63,10 @@ def _failure(result: AuditResult) -> str:
         said.append(f"{prompts} a training image back")
     if result.rate and rate_verdict(result.rate) is not RunVerdict.PASS:
         said.append(_rate_claim(result))
+    found = result.untargeted
+    if found and (found.extracted or untargeted_verdict(found) is RunVerdict.FAIL):
+        claim = untargeted_claim(found)
+        said.append(claim[0].lower() + claim[1:])
     return as_sentence("; ".join(said) or "a control, or another case of the suite, failed")
 
 
@@ -77,6 +98,8 @@ def next_step(result: AuditResult) -> str:
     rate = result.rate
     if result.verdict is RunVerdict.INCONCLUSIVE and rate and rate_verdict(rate) is result.verdict:
         return what_settles(rate)
+    if result.untargeted and result.verdict in (RunVerdict.FAIL, RunVerdict.INCONCLUSIVE):
+        return untargeted_next(result.untargeted)
     return _NEXT[result.verdict]
 
 
@@ -157,6 +180,11 @@ def _audits(subject: str, model: str | None) -> bool:
 
 def not_proven(result: AuditResult) -> str:
     """Say what a pass does not prove."""
+    if result.rate is None and result.untargeted:
+        return (
+            "other samplers, replicas that are cropped, mirrored or restyled, and training images that come "
+            "back more seldom than so many pictures show"
+        )
     if result.rate is None:
         return "any rate: without a rate case the run says nothing beyond its cases"
     return (

@@ -16,9 +16,10 @@ from memex_audit.session import SESSION, AuditSession
 if TYPE_CHECKING:
     from memex_audit.case import Memex
     from memex_audit.protocols import Embedder, Generator, Index
-    from memex_audit.records import AuditPrompt, CanaryResult, Neighbourhood
+    from memex_audit.records import AuditPrompt, CanaryResult, Neighbourhood, UntargetedResult
 
-# What says which CI job this is; nothing below this module reads the environment.
+# What says which CI job this is; nothing below this module reads the environment, but for an
+# endpoint's key where its model is opened.
 CI_VARIABLES = (
     "GITHUB_ACTIONS", "GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_RUN_NUMBER",
     "GITHUB_WORKFLOW", "GITLAB_CI", "CI_PROJECT_URL", "CI_PIPELINE_IID", "CI_JOB_NAME", "CI_JOB_URL",
@@ -95,6 +96,12 @@ def planted_canaries(memex: "Memex") -> "CanaryResult":
 def prompt_neighbourhood(memex: "Memex") -> "Neighbourhood":
     """What the audit finds for prompts like the known ones; without --memex-neighbours no case is made."""
     return memex.neighbourhood()
+
+
+@pytest.fixture
+def untargeted_extraction(memex: "Memex") -> "UntargetedResult":
+    """What comes back unasked: pictures for no prompt in particular, looked up in the training set."""
+    return memex.untargeted()
 
 
 @pytest.fixture(scope="session")

@@ -544,16 +544,13 @@ class UntargetedThreshold:
 class ImageReplicated:
     """A training image, with its near-copies, that generations replicate: how many do, and the nearest.
 
-    `example_id`: the copy that is nearest to any of them, by `distance` (l2) and `adaptive` distance; `seeds`
-    of those generations, nearest first, and the `prompts` that they were drawn for, one each.
+    `example_id`: the copy that is nearest to any of them, by `distance` (l2) and `adaptive` distance.
     """
 
     example_id: str
     generations: int
     distance: float
     adaptive: float
-    seeds: tuple[int, ...] = field(default=(), repr=False)
-    prompts: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

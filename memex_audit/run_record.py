@@ -14,6 +14,7 @@ from memex_audit.records import (
     Provenance,
     Rate,
     SetAside,
+    UntargetedResult,
 )
 from memex_audit.reporting.json_report import record_from_dict
 
@@ -31,6 +32,7 @@ class RunRecord:
         self._controls: dict[tuple[str, str], ControlResult] = {}
         self._canaries: CanaryResult | None = None
         self._rate: Rate | None = None
+        self._untargeted: UntargetedResult | None = None
         self._context: dict[str, Any] = {}
         self._notes: dict[str, None] = {}
         self._evidence_left_out: set[str] = set()
@@ -46,12 +48,7 @@ class RunRecord:
     def _take_record(self, kind: str, record: dict[str, Any]) -> None:
         match kind:
             case "finding":
-                finding = record_from_dict(Finding, record)
-                before = self._findings.get(finding.prompt_id)
-                if before is not None and finding.trigger is None:
-                    # The rate's case, on another worker, looked for none.
-                    finding = replace(finding, trigger=before.trigger)
-                self._findings[finding.prompt_id] = finding
+                self._take_finding(record_from_dict(Finding, record))
             case "rate":
                 self._rate = record_from_dict(Rate, record)
             case "control":
@@ -59,11 +56,20 @@ class RunRecord:
                 self._controls[control.kind, control.subject] = control
             case "canaries":
                 self._canaries = record_from_dict(CanaryResult, record)
+            case "untargeted":
+                self._untargeted = record_from_dict(UntargetedResult, record)
             case "evidence_left_out":
                 self._evidence_left_out.add(record["prompt_id"])
             case "context":
                 self._context = record
                 self._notes |= dict.fromkeys(record["notes"])
+
+    def _take_finding(self, finding: Finding) -> None:
+        before = self._findings.get(finding.prompt_id)
+        if before is not None and finding.trigger is None:
+            # The rate's case, on another worker, looked for none.
+            finding = replace(finding, trigger=before.trigger)
+        self._findings[finding.prompt_id] = finding
 
     def finish(self, n_cases: int) -> AuditResult:
         """Make the result of a run of which `n_cases` cases were collected."""
@@ -72,7 +78,7 @@ class RunRecord:
             broken=endings.count("broken"),
             failed=endings.count("failed"),
             inconclusive=endings.count("inconclusive"),
-            not_run=n_cases > len(endings) or self._rate is None,
+            not_run=n_cases > len(endings) or (self._rate is None and self._untargeted is None),
         )
         set_aside = [record_from_dict(SetAside, entry) for entry in self._context.get("set_aside", ())]
         provenance = self._context.get("provenance")
@@ -92,6 +98,7 @@ class RunRecord:
             provenance=record_from_dict(Provenance, provenance) if provenance else None,
             notes=(*self._notes, *self._said_of_evidence()),
             canaries=self._canaries,
+            untargeted=self._untargeted,
         )
         return self.result
 

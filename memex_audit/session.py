@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from memex_audit.reporting.allure_report import EvidenceBudget
     from memex_audit.run_outputs import RunOutputs
     from memex_audit.run_record import RunRecord
+    from memex_audit.spending import Spending
+    from memex_audit.unprompted import Unprompted
     from memex_audit.workbench import Workbench
 
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 ASKED_BY = {
     "planted_canaries": "canaries are made where --memex-canaries FILE names their manifest",
     "prompt_neighbourhood": "prompts like the known ones are made where --memex-neighbours N says how many",
+    "untargeted_extraction": "untargeted extraction are made where --memex-untargeted N says of how many",
 }
 
 
@@ -100,15 +103,39 @@ class AuditSession:
     def audit(self) -> "Audit":
         """The audit of the whole set; prompts of this run's cases are drawn in batches of their own."""
         from memex_audit.progress import generation_progress
-        from memex_audit.spending import Spending
 
         return self.bench.audit(
             self.bench.audit_set,
             units=plan_work_units(self._nodeids, self._worker.count, largest=self._largest_unit),
             progress=generation_progress(self.config, self.prompts),
-            # Each worker has its share: none knows what the others spend.
-            spending=Spending(self.settings.budget, share=1 / self._worker.count),
+            spending=self._spending,
         )
+
+    @cached_property
+    def _spending(self) -> "Spending":
+        """What this process may draw: each worker has its share, as none knows what the others spend."""
+        from memex_audit.spending import Spending
+
+        return Spending(
+            self.settings.budget,
+            share=1 / self._worker.count,
+            pictures_left=self.bench.pictures_left if self.settings.max_images else None,
+        )
+
+    @cached_property
+    def unprompted(self) -> "Unprompted":
+        """The untargeted extraction."""
+        from memex_audit.progress import generation_progress
+        from memex_audit.unprompted import Unprompted
+
+        return Unprompted(self.bench, generation_progress(self.config, self.prompts), self._spending)
+
+    @cached_property
+    def why_no_prompts(self) -> str | None:
+        """Why no case of a prompt is made; None where prompts are audited."""
+        from memex_audit.unprompted import why_no_prompts
+
+        return why_no_prompts(self.bench)
 
     def rate(self, *, limit: float, confidence: float) -> "Rate":
         """Return the rate of the whole audit set, at this run's part of the confidence."""
@@ -195,10 +222,24 @@ class AuditSession:
             return None
         code = inspect.unwrap(obj).__code__
         taken = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        given = {"planted_canaries": self.settings.canaries, "prompt_neighbourhood": self.settings.neighbours}
-        lacking = [ASKED_BY[name] for name in given if name in taken and not given[name]]
+        if "duplicated_prompt" in taken and self._without_prompts():
+            return []
+        lacking = [ASKED_BY[name] for name in ASKED_BY if name in taken and not self._asks_for(name)]
         self._lacking |= dict.fromkeys(lacking)
         return [] if lacking else None
+
+    def _asks_for(self, name: str) -> bool:
+        if name == "untargeted_extraction":
+            return self.bench.untargeted_generations > 0
+        return bool(
+            {"planted_canaries": self.settings.canaries, "prompt_neighbourhood": self.settings.neighbours}[
+                name
+            ]
+        )
+
+    def _without_prompts(self) -> bool:
+        with as_one_line(pytest.Collector.CollectError):
+            return self.why_no_prompts is not None
 
     @pytest.hookimpl
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -231,7 +272,8 @@ class AuditSession:
         from memex_audit.reporting.terminal import header_lines
 
         prompts = self.prompts if self._audits_prompts else None
-        return header_lines(self.settings, prompts, width=shutil.get_terminal_size().columns)
+        width = shutil.get_terminal_size().columns
+        return header_lines(self.settings, prompts, self.why_no_prompts, width=width)
 
     # -- pytest-xdist, on the controller
 

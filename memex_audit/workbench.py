@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memex_audit import specimen
+from memex_audit.black_boxes import FOLDER, recorded_prompts
 from memex_audit.config import AUTO, SPECIMEN_LORA, Settings
 from memex_audit.errors import ConfigurationError, EmbedderError, TrainingSetError
 from memex_audit.few_captions import protocols_of_few_captions, tie_uncaptioned
 from memex_audit.model_bench import ModelBench
 from memex_audit.protocols import Embedder, Index, TrainingSet
 from memex_audit.rates.images_extracted import has_few_captions
-from memex_audit.records import Calibration, PromptSet, Protocol, Provenance, prompt_set_digest
+from memex_audit.records import Calibration, Frame, PromptSet, Protocol, Provenance, prompt_set_digest
 from memex_audit.thresholds import choose_calibration, choose_protocol, planned_test
 from memex_audit.work_units import ALONE, Worker
 
@@ -75,7 +76,7 @@ class Workbench(ModelBench):
         from memex_audit.training_set import open_training_set
 
         location = self.settings.training_set
-        needs_captions = self.settings.prompts is None
+        needs_captions = self.settings.prompts is None and not self.untargeted_generations
         if location is None and self.settings.lora and self.settings.lora.path == SPECIMEN_LORA:
             return open_training_set(specimen.LORA_TRAINING_SET)
         if location is None and self.settings.model.startswith(specimen.PREFIX):
@@ -85,6 +86,41 @@ class Workbench(ModelBench):
         return open_training_set(
             self._path(location), needs_captions=needs_captions, max_pixels=self.settings.max_pixels
         )
+
+    @cached_property
+    def held_out(self) -> TrainingSet | None:
+        """Pictures that were not trained on, where a set of them is given."""
+        from memex_audit.training_set import open_training_set
+
+        location = self.settings.untargeted_held_out
+        if location is None:
+            return None
+        return open_training_set(
+            self._path(location), needs_captions=False, max_pixels=self.settings.max_pixels
+        )
+
+    @cached_property
+    def class_without_prompts(self) -> str | None:
+        """The class of the model's pipeline if it takes no prompts; read without loading the model."""
+        from memex_audit.untargeted.asking import class_without_prompts
+
+        return class_without_prompts(self.settings.model, self._path(self.settings.model))
+
+    @cached_property
+    def untargeted_generations(self) -> int:
+        """How many pictures are drawn for no prompt in particular, to be looked up in the training set."""
+        from memex_audit.untargeted.asking import generations_to_draw
+
+        return generations_to_draw(self.settings.untargeted, takes_prompts=self.class_without_prompts is None)
+
+    @cached_property
+    def why_no_prompts(self) -> str | None:
+        """Why no prompt is audited, where an untargeted extraction is the audit; else None."""
+        if self.class_without_prompts:
+            return f"the model takes no prompts ({self.class_without_prompts})"
+        if not self.untargeted_generations or self.settings.prompts or not self.settings.training_set:
+            return None
+        return None if self.prompts.prompts else "the training set has no captions to make prompts of"
 
     @cached_property
     def embedder_spec(self) -> str:
@@ -147,22 +183,29 @@ class Workbench(ModelBench):
         return kept
 
     def _listed_prompts(self) -> PromptSet:
-        """Return the prompts of a file, or the most duplicated of the training set."""
+        """Return the prompts of a file, of recorded generations, or the most duplicated of the training set."""
         from memex_audit.training_set import read_prompt_file
 
+        if self.class_without_prompts:
+            unknown = PromptSet(prompts=(), frame=Frame(description="no prompts", size=None))
+            return replace(self.mined.prompts, prompts=(), strata=()) if self.mined else unknown
+        if self.settings.prompts is None and self.settings.model.startswith(FOLDER):
+            return self._as_listed(recorded_prompts(self.black_box))
         if self.settings.prompts is None:
             if self.mined is None:
                 raise ConfigurationError(
                     "an audit needs prompts: give the model's training set with --memex-training-set PATH, "
                     "or a file with --memex-prompts FILE."
                 )
-            if not self.mined.prompts.prompts:
+            if not self.mined.prompts.prompts and not self.untargeted_generations:
                 raise TrainingSetError(
                     "a training set must have captions to make prompts of, got pictures without any; give "
                     "the prompts that they were trained under with --memex-prompts FILE."
                 )
             return self.mined.prompts
-        listed = read_prompt_file(self._path(self.settings.prompts))
+        return self._as_listed(read_prompt_file(self._path(self.settings.prompts)))
+
+    def _as_listed(self, listed: PromptSet) -> PromptSet:
         if len(listed.prompts) > self.settings.max_prompts:
             # The first of a list are no sample of its frame.
             listed = replace(listed, prompts=listed.prompts[: self.settings.max_prompts], strata=())

@@ -1,6 +1,6 @@
 """Compare generations with training images: pixels -> distances -> the image that was given back."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,6 +97,25 @@ class Matcher:
             return self.distances_to(images, ())
         near = [index.example_ids[row] for row in self._neighbors(images, NEIGHBORS_EACH)]
         return self.distances_to(images, [example_id for example_id in near if example_id not in known])
+
+    def candidates(
+        self, images: NDArray[np.uint8], groups: Mapping[str, int], at_least: int
+    ) -> tuple[str, ...]:
+        """Return training images among which are, for each picture, those of the nearest groups by embedding.
+
+        Args:
+            images: uint8 (n, h, w, 3).
+            groups: of near-copies, by example id; an image that is not named is one by itself.
+            at_least: groups for each picture; all images where there are fewer.
+        """
+        index, size = self._index(), len(self._index().example_ids)
+        labels = np.array([groups.get(one, -1 - row) for row, one in enumerate(index.example_ids)])
+        vectors, n = self._embedder().embed(list(images)), min(size, 2 * at_least)
+        while True:
+            _, rows = index.search(vectors, n)
+            if n == size or min(len(set(labels[near])) for near in rows) >= at_least:
+                return tuple(index.example_ids[row] for row in np.unique(rows))
+            n = min(size, 2 * n)
 
     def _neighbors(self, images: NDArray[np.uint8], n: int) -> dict[int, float]:
         """Return the rows of each image's `n` nearest training images, with their largest cosine."""

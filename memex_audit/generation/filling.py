@@ -52,8 +52,10 @@ def draw(
     *,
     batch_size: int | BatchSize,
     progress: Progress = lambda _: None,
+    first: int = 0,
 ) -> Iterator[list[Generation]]:
-    """Fill the store as `fill` does, and yield the first `n` pictures of each prompt from it.
+    """Fill the store as `fill` does, and yield the first `n` pictures of each prompt from it, or of these
+    those from number `first` on.
 
     A damaged unit is discarded, and its pictures are drawn again.
 
@@ -68,11 +70,11 @@ def draw(
     fill_with(prompts)
     for prompt in prompts:
         try:
-            pictures = store.read(prompt, n)
+            pictures = store.read(prompt, n, first=first)
         except UnitDamaged:
             store.discard_damaged(prompt)
             fill_with([prompt])
-            pictures = store.read(prompt, n)
+            pictures = store.read(prompt, n, first=first)
         yield pictures
 
 

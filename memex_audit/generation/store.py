@@ -76,18 +76,18 @@ class UnitStore:
         """Return the request whose answer is the prompt's picture of that number."""
         return GenerationRequest(prompt=prompt, seed=image_seed(self._root_seed, prompt, number))
 
-    def read(self, prompt: str, n: int) -> list[Generation]:
-        """Return the first `n` pictures that are there, by number.
+    def read(self, prompt: str, n: int, *, first: int = 0) -> list[Generation]:
+        """Return the pictures number `first` to n - 1 that are there, by number.
 
         Raises:
             UnitDamaged: a unit is not as it was written.
             StoreError: a unit cannot be read, or is of another version.
         """
         found: dict[int, Generation] = {}
-        for first, last, path in self._unit_files(prompt):
-            if first < n:
-                found |= read_unit(path, self._requests(prompt, first, last), n)
-        return [found[number] for number in sorted(found)]
+        for begin, last, path in self._unit_files(prompt):
+            if begin < n and last >= first:
+                found |= read_unit(path, self._requests(prompt, begin, last), n)
+        return [found[number] for number in sorted(found) if number >= first]
 
     def write(self, prompt: str, numbers: Sequence[int], generations: Sequence[Generation]) -> None:
         """Keep pictures with consecutive numbers as one unit.

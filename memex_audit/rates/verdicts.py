@@ -1,7 +1,7 @@
 """Rate, and what became of the cases -> one word for the run. Only PASS is a pass."""
 
 from memex_audit.errors import ConfigurationError
-from memex_audit.records import Rate, RunVerdict
+from memex_audit.records import Rate, RunVerdict, UntargetedResult
 
 LAST_ATTEMPT = 2
 """The first run, and one extension of it."""
@@ -27,6 +27,22 @@ def rate_verdict(rate: Rate) -> RunVerdict:
 def is_exploratory(rate: Rate) -> bool:
     """Whether the first run of this audit and its one extension were made before, with other draws."""
     return rate.attempt > LAST_ATTEMPT
+
+
+def untargeted_verdict(result: UntargetedResult) -> RunVerdict:
+    """Judge the share of untargeted generations that replicate a training image against its limit.
+
+    Returns:
+        PASS if upper <= limit; FAIL if lower is over the limit even where every false positive is taken off
+        that the held-out pictures do not rule out; INCONCLUSIVE between, and where most of what was drawn
+        could not be judged.
+    """
+    false_positives = result.threshold.upper if result.threshold.held_out else 0.0
+    if result.lower - false_positives > result.limit:
+        return RunVerdict.FAIL
+    if result.upper > result.limit or result.set_aside > result.generations:
+        return RunVerdict.INCONCLUSIVE
+    return RunVerdict.PASS
 
 
 def run_verdict(*, broken: int, failed: int, inconclusive: int, not_run: int | bool) -> RunVerdict:

@@ -8,7 +8,8 @@ import allure
 from memex_audit.explain import REPEAT, one_line
 from memex_audit.explain_rate import rate_sentence
 from memex_audit.explain_run import explain_verdict
-from memex_audit.records import AuditResult, Finding, Protocol, Rate, Verdict
+from memex_audit.explain_untargeted import untargeted_sentence
+from memex_audit.records import AuditResult, Finding, Protocol, Rate, UntargetedResult, Verdict
 from memex_audit.reporting.charts import figures_of, kind_of
 
 # Suites are sorted by name: what a reader must see stands first, the many that gave nothing back last.
@@ -86,6 +87,17 @@ def attach_finding(finding: Finding, sheet_jpeg: bytes, text: str | None, budget
     allure.dynamic.tag(*verdict, *(["near miss"] if finding.near_miss else []))
     if text:
         allure.dynamic.description_html(paragraphs(text))
+    return _attach_sheet(sheet_jpeg, budget)
+
+
+def attach_untargeted(result: UntargetedResult, sheet_jpeg: bytes, budget: EvidenceBudget) -> bool:
+    """Attach what an untargeted extraction found to the test that runs, as `attach_finding` does."""
+    file_case(_SUITES["extracted"] if result.extracted else RATE_SUITE)
+    allure.dynamic.description_html(paragraphs(untargeted_sentence(result)))
+    return _attach_sheet(sheet_jpeg, budget)
+
+
+def _attach_sheet(sheet_jpeg: bytes, budget: EvidenceBudget) -> bool:
     if budget.takes(sheet_jpeg):
         allure.attach(sheet_jpeg, "evidence (mosaic)", allure.attachment_type.JPG)
         return True
@@ -110,6 +122,8 @@ def attach_to_report(result: AuditResult, *, confidence: float) -> None:
     said = [f"{result.verdict.value.upper()}: {explain_verdict(result)}"]
     if result.rate:
         said.append(f"Rate: {rate_sentence(result.rate)}.")
+    if result.untargeted:
+        said.append(f"Untargeted: {untargeted_sentence(result.untargeted)}.")
     said += [f"Note: {note}" for note in result.notes]
     allure.global_attach("\n".join(said), "verdict", allure.attachment_type.TEXT)
     if result.protocol is None or not result.findings:

@@ -12,8 +12,14 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from memex_audit.errors import ReportError
 from memex_audit.explain_slices import slices_of
-from memex_audit.records import AuditResult, Finding
-from memex_audit.reporting.redaction import kind_of_reason, redact_match, redact_set_aside, redact_trigger
+from memex_audit.records import AuditResult, Finding, UntargetedResult
+from memex_audit.reporting.redaction import (
+    kind_of_reason,
+    redact_match,
+    redact_set_aside,
+    redact_trigger,
+    redact_untargeted,
+)
 from memex_audit.whole_file import write_whole
 
 SCHEMA = 1
@@ -62,6 +68,9 @@ def result_to_json(result: AuditResult, *, redact: bool = False) -> dict[str, An
         "notes": list(result.notes),
         "provenance": finite(_or_null(result.provenance)),
         **({"slices": slices} if slices else {}),
+        **(
+            {"untargeted": _untargeted_to_json(result.untargeted, redact=redact)} if result.untargeted else {}
+        ),
     }
 
 
@@ -133,6 +142,10 @@ def _finding_to_json(finding: Finding, *, redact: bool) -> dict[str, Any]:
         shown["images"] = [record_to_dict(redact_match(image)) for image in finding.images]
         shown["trigger"] = finding.trigger and record_to_dict(redact_trigger(finding.trigger))
     return shown
+
+
+def _untargeted_to_json(found: UntargetedResult, *, redact: bool) -> dict[str, Any]:
+    return record_to_dict(redact_untargeted(found) if redact else found)
 
 
 def _set_aside_to_json(result: AuditResult, *, redact: bool) -> dict[str, Any]:

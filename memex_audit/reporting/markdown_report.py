@@ -22,7 +22,13 @@ from memex_audit.explain_slices import (
     slice_rows,
     slices_of,
 )
-from memex_audit.records import AuditResult, CanaryResult, Provenance, Rate
+from memex_audit.explain_untargeted import (
+    IMAGE_HEADINGS,
+    explain_untargeted_threshold,
+    image_rows,
+    untargeted_sentence,
+)
+from memex_audit.records import AuditResult, CanaryResult, Provenance, Rate, UntargetedResult
 from memex_audit.reporting.listing import finding_items, set_aside_sentence
 from memex_audit.reporting.markdown import code, prose
 
@@ -49,6 +55,8 @@ def report_page(result: AuditResult, *, json_name: str, json_sha256: str, redact
     lines += _section("Controls", _controls(result))
     if result.canaries:
         lines += _section("Canaries", _canaries(result.canaries))
+    if result.untargeted:
+        lines += _section("What came back unasked", _untargeted(result.untargeted, redact=redact))
     items = list(finding_items(result.findings, most=MOST_LISTED, redact=redact))
     lines += _section("Findings", items or ["- No prompt was extracted, flagged, undecided or a near miss."])
     if slices := slices_of(result):
@@ -66,6 +74,8 @@ def _section(title: str, items: list[str]) -> list[str]:
 
 
 def _result_sentence(result: AuditResult) -> str:
+    if result.rate is None and result.untargeted:
+        return untargeted_sentence(result.untargeted)
     if result.rate is None:
         return "No rate was computed: no rate case ran"
     return rate_sentence(result.rate)
@@ -144,6 +154,18 @@ def _canaries(canaries: CanaryResult) -> list[str]:
         "",
         f"Seal of their manifest, printed when they were made: {code(canaries.seal)}",
     ]
+
+
+def _untargeted(found: UntargetedResult, *, redact: bool) -> list[str]:
+    threshold = prose(explain_untargeted_threshold(found.threshold))
+    lines = [f"{prose(untargeted_sentence(found))}.", "", f"Threshold: {threshold}."]
+    if found.images:
+        table = [IMAGE_HEADINGS, ("---",) * len(IMAGE_HEADINGS)]
+        table += [
+            (*figures, code(name).replace("|", r"\|")) for *figures, name in image_rows(found, redact=redact)
+        ]
+        lines += ["", *("| " + " | ".join(row) + " |" for row in table)]
+    return lines
 
 
 def _slices(slices: "tuple[SliceRate, ...]", confidence: float) -> list[str]:

@@ -5,9 +5,18 @@ import re
 from typing import TypeVar
 
 from memex_audit.explain import digest
-from memex_audit.records import AuditResult, Finding, ImageExtracted, Match, SetAside, Trigger
+from memex_audit.records import (
+    AuditResult,
+    Finding,
+    ImageExtracted,
+    ImageReplicated,
+    Match,
+    SetAside,
+    Trigger,
+    UntargetedResult,
+)
 
-_NamesImage = TypeVar("_NamesImage", Match, ImageExtracted)
+_NamesImage = TypeVar("_NamesImage", Match, ImageExtracted, ImageReplicated)
 
 # Where a reason goes over from its kind to what it found: `: `, `, got`, ` of a.png` (not ` of 5 rows`).
 _DETAILS = re.compile(r""":|, got\b| of (?!\d+ )|["'`]""")
@@ -42,12 +51,18 @@ def redact_trigger(trigger: Trigger) -> Trigger:
     return dataclasses.replace(trigger, text="", kept=())
 
 
+def redact_untargeted(found: UntargetedResult) -> UntargetedResult:
+    """Name training images by their digests."""
+    return dataclasses.replace(found, images=tuple(map(redact_match, found.images)))
+
+
 def redact_result(result: AuditResult) -> AuditResult:
     """Leave out of a result what is a caption, or made of one."""
     return dataclasses.replace(
         result,
         findings=tuple(map(_redact_finding, result.findings)),
         set_aside=tuple(map(redact_set_aside, result.set_aside)),
+        untargeted=None if result.untargeted is None else redact_untargeted(result.untargeted),
     )
 
 

@@ -21,7 +21,13 @@ from memex_audit.explain_slices import (
     slice_rows,
     slices_of,
 )
-from memex_audit.records import AuditResult, CanaryResult, Finding, RunVerdict
+from memex_audit.explain_untargeted import (
+    IMAGE_HEADINGS,
+    explain_untargeted_threshold,
+    image_rows,
+    untargeted_sentence,
+)
+from memex_audit.records import AuditResult, CanaryResult, Finding, RunVerdict, UntargetedResult
 from memex_audit.reporting.listing import count_of, listed_findings, set_aside_sentence
 
 if TYPE_CHECKING:
@@ -55,8 +61,11 @@ class Writer(Protocol):
         ...
 
 
-def header_lines(settings: "Settings", prompts: "PromptSet | None", *, width: int = 80) -> list[str]:
-    """Say what is audited, in lines of the terminal's width; `prompts` None where no case needs them."""
+def header_lines(
+    settings: "Settings", prompts: "PromptSet | None", why_none: str | None = None, *, width: int = 80
+) -> list[str]:
+    """Say what is audited, in lines of the terminal's width; `prompts` None where no case needs them, and
+    `why_none` why none is audited."""
     limit = f"limit {percent(settings.limit)} at {percent(settings.confidence)} confidence"
     lora = f" with LoRA {settings.lora.path} at weight {settings.lora.weight:g}" if settings.lora else ""
     said = [f"memex: {settings.model}{lora}, protocol {settings.preset}, {limit}"]
@@ -65,6 +74,8 @@ def header_lines(settings: "Settings", prompts: "PromptSet | None", *, width: in
         audited = "1 prompt" if n == 1 else f"{n:,} prompts in {counted(groups, 'group')}"
         frame = f"{audited}: {prompts.frame.description}"
         said.append(f"memex: {quoted(frame, 1000)[1:-1]}")
+    if why_none:
+        said.append(f"memex: {why_none}")
     return [part for line in said for part in wrapped(line, min(width, WIDEST) - 1)]
 
 
@@ -124,7 +135,7 @@ def wrapped(text: str, width: int) -> list[str]:
 def _rows(
     result: AuditResult, width: int, *, redact: bool, brief: bool, most: int | None
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    yield "rate", [rate_sentence(result.rate) if result.rate else "not computed: no rate case ran"]
+    yield from _gates(result, brief=brief, redact=redact)
     # Of a run that broke before anything was laid out there is no more to say.
     if not brief and result.protocol is not None:
         for name, findings in listed_findings(result.findings):
@@ -143,6 +154,37 @@ def _rows(
             yield "not shown", [not_proven(result)]
     if step := next_step(result):
         yield "next", [step]
+
+
+def _gates(result: AuditResult, *, brief: bool, redact: bool) -> Iterator[tuple[str, Sequence[str]]]:
+    if result.rate or not result.untargeted:
+        yield "rate", [rate_sentence(result.rate) if result.rate else "not computed: no rate case ran"]
+    if result.untargeted:
+        yield "untargeted", list(_untargeted(result.untargeted, brief=brief, redact=redact))
+        if not brief and result.protocol is None:
+            yield from _without_prompts(result)
+
+
+def _without_prompts(result: AuditResult) -> Iterator[tuple[str, Sequence[str]]]:
+    if aside := set_aside_sentence(result):
+        yield "set aside", [aside]
+    yield "controls", explain_controls(result.controls).splitlines()
+    if result.notes:
+        yield "notes", [quoted(note, 1000)[1:-1] for note in result.notes]
+    if result.verdict not in (RunVerdict.FAIL, RunVerdict.ERROR):
+        yield "not shown", [not_proven(result)]
+
+
+def _untargeted(result: UntargetedResult, *, brief: bool, redact: bool) -> Iterator[str]:
+    yield untargeted_sentence(result)
+    if brief:
+        return
+    if result.images:
+        *names, last = IMAGE_HEADINGS
+        for *figures, name in ((*names, last), *image_rows(result, redact=redact)):
+            cells = (cell.rjust(len(label)) for cell, label in zip(figures, names, strict=True))
+            yield f" {'  '.join(cells)}  {name}"
+    yield explain_untargeted_threshold(result.threshold)
 
 
 def _canary_table(canaries: CanaryResult) -> Iterator[str]:

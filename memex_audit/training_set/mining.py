@@ -64,6 +64,14 @@ class MinedSet:
             if not normalize(caption)
         )
 
+    def load_groups(self) -> dict[str, int]:
+        """Return the number of each example's group of near-copies, by its id."""
+        from memex_audit.training_set.embedded_set import read_column
+
+        with _reading(self.folder):
+            groups = cast("Sequence[int]", read_column(_duplicates(self.folder, self.similarity), "group"))
+        return dict(zip(self.load_example_ids(), groups, strict=True))
+
     def load_index(self, *, kind: IndexKind | None = None) -> Index:
         """Build an exact index over all examples; `kind` as in `build_index`."""
         return build_index(self.load_embeddings(), self.load_example_ids(), kind=kind)
@@ -117,7 +125,7 @@ def mine(
         facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
         threshold = float(facts["duplicate_similarity"] if similarity is None else similarity)
         content_fingerprint = str(facts["content_fingerprint"])
-    duplicates = folder / f"duplicates-{threshold!r}.parquet"
+    duplicates = _duplicates(folder, threshold)
     selected = folder / f"audit-set-{threshold!r}-{max_prompts}-{seed}.parquet"
 
     def select(partial: Path) -> None:
@@ -238,6 +246,10 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _duplicates(folder: Path, similarity: float) -> Path:
+    return folder / f"duplicates-{similarity!r}.parquet"
 
 
 def _join(folder: Path, path: Path, similarity: float) -> None:
