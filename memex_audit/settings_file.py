@@ -10,6 +10,7 @@ from memex_audit.errors import ConfigurationError
 NAME = "memex.toml"
 TABLES = {
     "generation": ("steps", "guidance", "size", "batch_size", "negative_prompt", "scheduler"),
+    "model": ("prior", "stage_2"),
     "embedder": ("duplicate_similarity",),
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from memex_audit.errors import ConfigurationError
 from memex_audit.generation.denoiser import why_no_guidance
-from memex_audit.generation.evaluations import network_of
+from memex_audit.generation.evaluations import network_of, other_stages
 from memex_audit.generation.model_folder import SamplerSettings
 from memex_audit.generation.pipeline_loading import Pipeline, first_line
 
@@ -27,7 +27,7 @@ def call_arguments(pipeline: Pipeline, sampler: SamplerSettings) -> dict[str, An
         wanted["height"], wanted["width"] = sampler.size
     if sampler.negative_prompt is not None:
         wanted["negative_prompt"] = sampler.negative_prompt
-    arguments = {}
+    arguments = other_stages(parameters)
     for name, value in wanted.items():
         if name not in parameters:
             if value is not None:

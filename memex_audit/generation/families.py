@@ -1,12 +1,11 @@
-"""How pipelines of diffusers differ in what they are asked for and in the stages they draw by.
+"""How pipelines of diffusers differ in what they are asked for.
 
-What a pipeline's call takes says it: a prompt, a label of a class, or a number of pictures; and for each of
-its stages a number of steps and a guidance scale. No family is told apart by its name.
+What a pipeline's call takes says it: a prompt, a label of a class, or a number of pictures. No family is
+told apart by its name.
 """
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import diffusers
@@ -19,40 +18,6 @@ Pipeline: TypeAlias = Any
 
 # What a pipeline that starts from a picture takes, and one that starts from noise does not.
 PICTURE_ARGUMENTS = ("strength", "mask_image", "control_image")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """A part of the drawing: the arguments for its number of steps and its guidance."""
-
-    steps: str
-    guidance: str | None
-
-
-# In the order in which they are looked for; the first that a pipeline has is what the options set.
-STAGES = (
-    Stage(steps="num_inference_steps", guidance="guidance_scale"),
-    Stage(steps="prior_num_inference_steps", guidance="prior_guidance_scale"),
-    Stage(steps="num_inference_steps", guidance="decoder_guidance_scale"),
-    Stage(steps="stage_2_num_inference_steps", guidance="stage_2_guidance_scale"),
-    Stage(steps="num_inference_steps", guidance=None),
-)
-
-
-def stages_of(parameters: Mapping[str, Any]) -> tuple[Stage, ...]:
-    """Return the stages that a pipeline draws by.
-
-    Args:
-        parameters: what its call takes, by name.
-
-    >>> [stage.steps for stage in stages_of({"num_inference_steps": 1, "guidance_scale": 1})]
-    ['num_inference_steps']
-    """
-    found: dict[str, Stage] = {}
-    for stage in STAGES:
-        if stage.steps in parameters and (stage.guidance is None or stage.guidance in parameters):
-            found.setdefault(stage.steps, stage)
-    return tuple(found.values())
 
 
 def takes_prompts(pipeline: Pipeline) -> bool:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from memex_audit.errors import ModelError
+from memex_audit.generation.model_folder import read_stages
 from memex_audit.whole_file import whole_file
 
 # A calibration or settings file written beside the weights does not make another model of them.
@@ -17,6 +18,8 @@ MODEL_SUFFIXES = (".safetensors", ".json", ".txt", ".model")
 
 def model_fingerprint(folder: Path, cache: Path | None = None) -> str:
     """Return SHA-256 (64 hex digits) over the names and contents of a model folder's files.
+
+    Where the folder's memex.toml names other stages of the model, theirs are part of it.
 
     `cache` is a JSON file that remembers the digest of a file by path, size and time of change, so that
     gigabytes of weights are read once.
@@ -36,6 +39,8 @@ def model_fingerprint(folder: Path, cache: Path | None = None) -> str:
     for path in files:
         total.update(f"{path.relative_to(folder).as_posix()}\0{_digest(path, remembered)}\n".encode())
     _write_cache(cache, remembered)
+    for name, stage in read_stages(folder).items():
+        total.update(f"[{name}]\0{model_fingerprint(stage, cache)}\n".encode())
     return total.hexdigest()
 
 

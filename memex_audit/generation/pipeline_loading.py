@@ -7,14 +7,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from diffusers import AutoPipelineForText2Image
+import torch
+from diffusers import AutoPipelineForText2Image, IFSuperResolutionPipeline
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 from memex_audit.errors import ModelError
+from memex_audit.generation.cascades import READ_BEFORE, join
 from memex_audit.generation.devices import DTYPES, choose_dtype, device_of_worker
 from memex_audit.generation.families import pipeline_class, starts_from_picture
-from memex_audit.generation.model_folder import check_parts, read_index
+from memex_audit.generation.model_folder import check_parts, read_index, read_stages
+from memex_audit.generation.trust import hub_unreachable
 
 # diffusers has no typed base that names what its pipelines share.
 Pipeline: TypeAlias = Any
@@ -31,27 +34,35 @@ def load_pipeline(folder: Path, *, device: str = "auto", dtype: str = "auto") ->
         ConfigurationError: the device or dtype does not exist here.
     """
     device = device_of_worker(device)
-    dtype = choose_dtype(dtype, device)
+    number_format = DTYPES[choose_dtype(dtype, device)]
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
+    pipeline = _load(folder, number_format).to(device)
+    stages = {name: _load(stage, number_format).to(device) for name, stage in read_stages(folder).items()}
+    joined = join(pipeline, stages)
+    joined.set_progress_bar_config(disable=True)
+    return joined
+
+
+def _load(folder: Path, number_format: torch.dtype) -> Pipeline:
     check_parts(folder)
     index = read_index(folder)
     loader: Any = pipeline_class(index.get("_class_name"))
-    if starts_from_picture(loader):
+    if starts_from_picture(loader) and not issubclass(loader, IFSuperResolutionPipeline):
         loader = AutoPipelineForText2Image  # knows the class that draws with the same parts from noise
-    with _one_line_errors(folder):
+    with _one_line_errors(folder), hub_unreachable():
         pipeline = loader.from_pretrained(
             str(folder),
             use_safetensors=True,
             local_files_only=True,
-            torch_dtype=DTYPES[dtype],
+            torch_dtype=number_format,
             low_cpu_mem_usage=find_spec("accelerate") is not None,  # left out, diffusers warns without it
             **_absent_parts(index, loader),
         )
     if getattr(pipeline, "safety_checker", None) is not None:
         pipeline.safety_checker = None
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
+    return pipeline
 
 
 # Parts that a pipeline draws without, though its class does not say so.
@@ -65,6 +76,8 @@ def _absent_parts(index: Mapping[str, Any], loader: Any) -> dict[str, None]:
         ModelError: it cannot draw without them.
     """
     absent = [name for name, part in index.items() if part == [None, None]]
+    if issubclass(loader, IFSuperResolutionPipeline):
+        absent += READ_BEFORE
     optional = getattr(loader, "_optional_components", ())
     if missing := [name for name in absent if name not in (*SPARE, *optional)]:
         raise ModelError(

@@ -2,8 +2,11 @@
 
 from diffusers import (
     DDIMScheduler,
+    EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
+    LatentConsistencyModelPipeline,
+    LCMScheduler,
     PNDMScheduler,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
@@ -34,7 +37,34 @@ def stable_diffusion_2(folder):
     ).save_pretrained(folder)  # fmt: skip
 
 
+def sd_turbo(folder):
+    """Save a model of one step, whose scheduler starts at the last of its training."""
+    words, encoder = clip()
+    scheduler = EulerDiscreteScheduler(**BETAS, timestep_spacing="trailing", steps_offset=1)
+    StableDiffusionPipeline(
+        vae=autoencoder(), text_encoder=encoder, tokenizer=words, unet=prompted_unet(), scheduler=scheduler,
+        **UNCHECKED,
+    ).save_pretrained(folder)  # fmt: skip
+
+
+def latent_consistency(folder):
+    words, encoder = clip()
+    LatentConsistencyModelPipeline(
+        vae=autoencoder(), text_encoder=encoder, tokenizer=words, unet=prompted_unet(time_cond_proj_dim=16),
+        scheduler=LCMScheduler(**BETAS), **UNCHECKED,
+    ).save_pretrained(folder)  # fmt: skip
+
+
+def sdxl_turbo(folder):
+    scheduler = EulerAncestralDiscreteScheduler(**BETAS, timestep_spacing="trailing", steps_offset=1)
+    _two_encoders(folder, scheduler)
+
+
 def stable_diffusion_xl(folder):
+    _two_encoders(folder, EulerDiscreteScheduler(**BETAS, steps_offset=1))
+
+
+def _two_encoders(folder, scheduler):
     (words, encoder), (words_2, encoder_2) = clip(), clip(projected=True)
     unet = prompted_unet(
         cross_attention_dim=16, use_linear_projection=True, addition_embed_type="text_time",
@@ -42,7 +72,7 @@ def stable_diffusion_xl(folder):
     )  # fmt: skip
     StableDiffusionXLPipeline(
         vae=autoencoder(), text_encoder=encoder, text_encoder_2=encoder_2, tokenizer=words,
-        tokenizer_2=words_2, unet=unet, scheduler=EulerDiscreteScheduler(**BETAS, steps_offset=1),
+        tokenizer_2=words_2, unet=unet, scheduler=scheduler,
         add_watermarker=False,
     ).save_pretrained(folder)  # fmt: skip
 
