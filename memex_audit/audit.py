@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memex_audit.batch_size import BatchSize
+from memex_audit.errors import ImagesSpent
 from memex_audit.extraction.distances import l2_to_many
 from memex_audit.extraction.matching import Matcher, Nearest, beside
 from memex_audit.extraction.protocol import blind_spot, sequential_test
@@ -213,6 +214,14 @@ class Audit:
             self._end_undecided(rounds)
             return
         looks_of = self._looks_of(names)
+        try:
+            self._decide(batch, looks_of, number, rounds)
+        except ImagesSpent:  # another process, or an answer that had to be asked for twice, took the rest
+            self._end_undecided(rounds)
+
+    def _decide(
+        self, batch: Sequence[AuditPrompt], looks_of: tuple[int, ...], number: int, rounds: Rounds
+    ) -> None:
         for prompt, look in zip(batch, self._looks(batch, looks_of, number), strict=True):
             protocol = self.protocol_of(prompt.prompt_id)
             clique = read_look(look, protocol)

@@ -3,6 +3,7 @@
 Everything is made when first asked for, and once.
 """
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from memex_audit import specimen
 from memex_audit.batch_size import BatchSize
+from memex_audit.black_boxes import Surroundings, check_options, is_black_box, open_black_box
 from memex_audit.config import SPECIMEN_LORA, Settings
 from memex_audit.errors import ConfigurationError
 from memex_audit.protocols import Generator
@@ -57,6 +59,11 @@ class ModelBench:
         from memex_audit.generation.model_folder import check_model_folder, fetch_model, looks_like_hub_id
 
         spec = self.settings.model
+        if is_black_box(spec):
+            raise ConfigurationError(
+                f"this must have a model with weights, got {spec}, which can only be asked; give a diffusers "
+                "folder with --memex-model FOLDER."
+            )
         if spec.startswith(specimen.PREFIX):
             return specimen.twin_folder(spec)
         if looks_like_hub_id(spec) and not self._path(spec).exists():
@@ -108,6 +115,7 @@ class ModelBench:
         """
         from memex_audit.generation.guards import check_generator
 
+        check_options(self.settings)
         generator = check_generator(self.load_generator())
         if self.settings.lora and not self._draws_from_folder:
             raise ConfigurationError(
@@ -119,6 +127,28 @@ class ModelBench:
 
             device_of_worker(self.settings.device, self._worker, share_cpu=False)
         return generator
+
+    @cached_property
+    def black_box(self) -> Generator:
+        """What asks a model that can only be asked; made without torch."""
+        return open_black_box(
+            self.settings,
+            Surroundings(
+                rootdir=self.rootdir,
+                store_folder=lambda: self.store_folder,
+                api_key=lambda: os.environ.get(self.settings.api_key_env),
+                note=self._note_once,
+            ),
+        )
+
+    def _note_once(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def pictures_left(self) -> int | None:
+        """How many pictures the endpoint may still be asked for; None where there is no end."""
+        left: int | None = getattr(self.generator, "pictures_left", None)
+        return left
 
     @cached_property
     def device(self) -> str:
@@ -142,7 +172,9 @@ class ModelBench:
         return pipeline
 
     def open_generator(self, open_pipeline: Callable[[], Any]) -> Generator:
-        """Make a generator of the model's pipeline."""
+        """Make a generator of the model's pipeline; of a model that can only be asked, what asks it."""
+        if is_black_box(self.settings.model):
+            return self.black_box
         from memex_audit.generation.diffusers_pipeline import DiffusersGenerator
         from memex_audit.generation.fingerprints import fine_tune_fingerprint, model_fingerprint
 

@@ -13,15 +13,23 @@ class Spending:
     Args:
         budget: of the run; None for no end.
         share: of it that this process may spend, as one of several.
+        pictures_left: gives how many pictures an endpoint may still be asked for, by all processes together;
+            None for no end.
         clock: seconds that only go forward: the time of day may jump.
     """
 
     def __init__(
-        self, budget: Budget | None, *, share: float = 1.0, clock: Callable[[], float] = time.monotonic
+        self,
+        budget: Budget | None,
+        *,
+        share: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+        pictures_left: Callable[[], int | None] | None = None,
     ) -> None:
         self._budget = budget or Budget()
         self._share = share
         self._clock = clock
+        self._pictures_left = pictures_left
         self._began: float | None = None
         self._spent = 0
         self._drawn = 0
@@ -29,10 +37,13 @@ class Spending:
     @property
     def has_end(self) -> bool:
         """Whether there is a budget at all."""
-        return self._budget != Budget()
+        return self._budget != Budget() or self._pictures_left is not None
 
     def may_draw(self, pictures: int, evaluations_per_image: int) -> bool:
         """Whether so many more pictures are within the budget, as far as can be known."""
+        left = self._pictures_left() if self._pictures_left else None
+        if left is not None and pictures > left:
+            return False
         if self._budget.evaluations is not None:
             return self._spent + pictures * evaluations_per_image <= self._budget.evaluations * self._share
         if self._budget.minutes is None or self._began is None:

@@ -63,6 +63,12 @@ def read_prompt_file(path: Path) -> PromptSet:
     )
 
 
+def listed_prompt(text: str) -> AuditPrompt:
+    """Return a prompt of which nothing is known but its text: a group of its own, of one image."""
+    prompt_id = prompt_id_of(text)
+    return AuditPrompt(prompt_id=prompt_id, text=text.strip(), group_id=prompt_id, duplication_count=1)
+
+
 def write_prompt_file(path: Path, prompts: PromptSet) -> None:
     """Write a prompt set as Parquet, to a temporary name and then renamed; reading gives it back exactly.
 

@@ -50,9 +50,7 @@ class FolderOfImages:
         for key, pictures in recorded.by_prompt.items():
             self._pictures[key], more = _without_copies(pictures, digests)
             copies += more
-        self.recorded = replace(
-            recorded, by_prompt=self._pictures, set_aside=(*recorded.set_aside, *copies)
-        )
+        self.recorded = replace(recorded, by_prompt=self._pictures, set_aside=(*recorded.set_aside, *copies))
         self.fingerprint = _fingerprint(self.recorded, digests)
         self.settings: Mapping[str, object] = {"kind": "folder of images"}
         self._root_seed = root_seed

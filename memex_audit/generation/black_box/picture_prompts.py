@@ -79,7 +79,7 @@ def of_parameters(text: str) -> PicturePrompt:
 def _text_chunks(path: Path) -> Mapping[str, str]:
     try:
         with Image.open(path) as image:
-            return {key: value for key, value in image.info.items() if isinstance(value, str)}
+            return {str(key): value for key, value in image.info.items() if isinstance(value, str)}
     except Exception as error:  # fed with broken bytes a decoder raises what it likes
         raise ValueError("no picture: its header cannot be read") from error
 

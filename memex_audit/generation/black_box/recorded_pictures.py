@@ -14,7 +14,8 @@ from memex_audit.generation.black_box.picture_prompts import find_prompt
 from memex_audit.records import SetAside
 from memex_audit.table_lines import Line, read_lines
 
-MANIFESTS = tuple(f"{name}.{suffix}" for name in ("manifest", "metadata") for suffix in ("csv", "jsonl", "parquet"))
+TABLES = (".csv", ".jsonl", ".parquet")
+MANIFESTS = tuple(f"{name}{suffix}" for name in ("manifest", "metadata") for suffix in TABLES)
 SUFFIXES = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 FILE_COLUMNS = ("file", "file_name", "path")
 # A column of a manifest, and all names that it may have.
@@ -78,8 +79,8 @@ def read_recorded(place: Path) -> RecordedPictures:
     if not kept:
         why = f"; the first of {len(set_aside):,} files: {set_aside[0].reason}" if set_aside else ""
         raise ModelError(
-            f"a folder of generations must hold pictures with their prompts, got none in {place}{why}; write a "
-            "manifest.csv with the columns prompt,seed,file there."
+            f"a folder of generations must hold pictures with their prompts, got none in {place}{why}; write "
+            "a manifest.csv with the columns prompt,seed,file there."
         )
     by_prompt: dict[str, list[RecordedPicture]] = {}
     for picture in sorted(kept, key=lambda one: (one.seed is None, one.seed or 0, one.path.as_posix())):
@@ -92,12 +93,12 @@ def read_recorded(place: Path) -> RecordedPictures:
 
 
 def _find_manifest(place: Path) -> tuple[Path, Path | None]:
-    if place.is_file() and place.suffix.lower() in (".csv", ".jsonl", ".parquet"):
+    if place.is_file() and place.suffix.lower() in TABLES:
         return place.parent, place
     if not place.is_dir():
         raise ModelError(
-            f"folder:PATH must name a folder of pictures, or its manifest (csv, jsonl, parquet), got {place}, "
-            f"which {'is neither' if place.exists() else 'does not exist'}; check the path."
+            f"folder:PATH must name a folder of pictures, or its manifest (csv, jsonl, parquet), got "
+            f"{place}, which {'is neither' if place.exists() else 'does not exist'}; check the path."
         )
     return place, next((place / name for name in MANIFESTS if (place / name).is_file()), None)
 
@@ -192,7 +193,8 @@ def _without_repetitions(
         marks: list[tuple[str, object]] = [(key, picture.path.resolve())]
         marks += [(key, picture.seed)] if picture.seed is not None else []
         if seen.intersection(marks):
-            repeated.append(SetAside(what=picture.path.name, reason="a file or seed listed twice for a prompt"))
+            reason = "a file or seed listed twice for a prompt"
+            repeated.append(SetAside(what=picture.path.name, reason=reason))
         else:
             kept.append(picture)
             seen.update(marks)

@@ -65,6 +65,7 @@ def _import(name: str, rootdir: Path) -> object:
 def _broken(name: str, error: Exception) -> GeneratorError:
     said = (str(error).strip().splitlines() or [""])[0][:300]
     return GeneratorError(
-        f"the module {name} of --memex-model must be importable, got {type(error).__name__}: {said}; mend it.",
+        f"the module {name} of --memex-model must be importable, got {type(error).__name__}: {said}; "
+        "mend it.",
         foreign=said,
     )
