@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+# Where a pipeline may have its network.
+NETWORKS = ("unet", "transformer")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
@@ -52,7 +55,7 @@ def other_stages(parameters: Mapping[str, Any]) -> dict[str, Any]:
 def network_of(pipeline: Any) -> Any:
     """Return the network of a diffusers pipeline, its unet or transformer; None where it has neither."""
     # Not `or`: a network that was compiled has no truth value.
-    parts = (getattr(pipeline, name, None) for name in ("unet", "transformer"))
+    parts = (getattr(pipeline, name, None) for name in NETWORKS)
     return next((part for part in parts if part is not None), None)
 
 
