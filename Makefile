@@ -7,7 +7,9 @@ check:
 	lint-imports
 
 test:
-	coverage run -m pytest
+	coverage erase
+	coverage run -m pytest -n auto
+	coverage combine --quiet
 	coverage report
 
 docs:
