@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "memex_audit" / "templates"
 WORKFLOWS = (*sorted((ROOT / ".github" / "workflows").glob("*.yml")), TEMPLATES / "github-workflow.yml")
 ACTION, AUDIT = ROOT / "action.yml", ROOT / ".github" / "workflows" / "audit.yml"
+DEPENDENCIES = ROOT / ".github" / "workflows" / "dependencies.yml"
 USES = re.compile(r"^\s*(?:- )?uses: (\S+)(.*)$", re.MULTILINE)
 
 
@@ -154,3 +155,9 @@ def test_the_gitlab_job_keeps_results_and_store_whatever_happens():
     assert job["artifacts"]["reports"] == {"junit": "results/junit.xml"}
     assert job["cache"]["when"] == "always"
     assert job["cache"]["paths"] == [".memex"]
+
+
+def test_a_service_of_advisories_that_does_not_answer_is_no_clean_bill():
+    (audit,) = [s["run"] for s in steps_of(DEPENDENCIES) if "pip-audit" in s.get("run", "")]
+    assert "--strict" in audit
+    assert "schedule" in load(DEPENDENCIES)["on"]
