@@ -23,6 +23,7 @@ from memex_audit.extraction.calibration import (
 from memex_audit.extraction.protocol import SequentialTest
 from memex_audit.few_captions import generations_of_caption
 from memex_audit.generation.filling import draw
+from memex_audit.protocols import Generator
 from memex_audit.rates.bounds import binomial_upper
 from memex_audit.rates.images_extracted import has_few_captions
 from memex_audit.records import AuditPrompt, Calibration, PromptSet
@@ -55,6 +56,7 @@ def calibrate_model(
     prompts = _negatives(bench, negatives, alpha)
     texts = [prompt.text for prompt in prompts.prompts]
     check_negatives(len(texts), alpha)
+    _check_recorded(bench.generator, texts, planned_test(model.settings).looks[-1])
     # Not the protocol of the bench: that is read from a calibration, which this one may be to replace.
     test = planned_test(model.settings)
     first = _draw(bench, texts, test.looks[0])
@@ -80,6 +82,24 @@ def calibrate_model(
         embedder=bench.mined.embedder_name if bench.mined else None,
         screens=tuple(calibrate_screens(model, texts, alpha)),
     )
+
+
+def _check_recorded(generator: Generator, texts: Sequence[str], n: int) -> None:
+    """Check that a folder of generations holds what is to be compared.
+
+    Raises:
+        CalibrationError: it lacks some of a negative prompt; what has no pictures is flagged at no delta.
+    """
+    recorded = getattr(generator, "recorded", None)
+    if recorded is None or getattr(generator, "draws", True):
+        return
+    lacking = sum(len(recorded.of(text)) < n for text in texts)
+    if lacking:
+        raise CalibrationError(
+            f"a folder of generations must hold {n} pictures of each negative prompt to be calibrated, got "
+            f"fewer of {lacking:,} of {len(texts):,}; name prompts that were never trained on, and that it "
+            "holds, with --negatives FILE."
+        )
 
 
 def renew_screens(

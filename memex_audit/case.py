@@ -12,7 +12,7 @@ import pytest
 
 from memex_audit.assertions import AuditInconclusive, Breach, ReplicaExtracted
 from memex_audit.config import OPTIONS, Settings
-from memex_audit.controls import negative_control, positive_control
+from memex_audit.controls import negative_control, positive_control, why_no_negative_control
 from memex_audit.errors import MemexAuditError
 from memex_audit.explain import explain_finding
 from memex_audit.failures import show_breach
@@ -192,7 +192,11 @@ class Memex:
         if self._session.why_no_prompts:
             control = self._session.unprompted.negative_control()
         else:
+            if reason := why_no_negative_control(self._session.bench):
+                pytest.skip(reason)
             control = negative_control(self._session.bench)
+        if not control.prompts:
+            pytest.skip("no prompt without a training image could be judged, so no false alarm was counted")
         self._note_control(control)
         return control
 

@@ -298,8 +298,8 @@ def _evidence(text: str) -> str:
 OPTIONS: tuple[Option, ...] = (
     Option(name="model", parse=_model, metavar="MODEL",
            help="model to audit: a diffusers folder, a hub id NAME/MODEL@REVISION, folder:PATH of "
-                "generations, an endpoint openai+https://HOST/v1?model=NAME, python:MODULE:FACTORY, or specimen:duplicated / "
-                "specimen:deduplicated (default: the latter)"),
+                "generations, an endpoint openai+https://HOST/v1?model=NAME, python:MODULE:FACTORY, or "
+                "specimen:duplicated / specimen:deduplicated (default: the latter)"),
     Option(name="lora", parse=_lora, metavar="PATH[:WEIGHT]",
            help="LoRA on top of the model: a .safetensors file, a folder that save_lora_weights wrote, or "
                 "specimen:lora (default weight: 1)"),
@@ -396,8 +396,8 @@ OPTIONS: tuple[Option, ...] = (
            help="largest picture, in pixels, that is decoded of a training set, a folder of generations or "
                 "an answer; a larger one is set aside and counted (default: 64,000,000)"),
     Option(name="max_images", parse=_whole, metavar="N",
-           help="ask an endpoint for at most so many pictures, all runs with one --memex-store together; what "
-                "is not decided then is UNDECIDED (default: no end)"),
+           help="ask an endpoint for at most so many pictures, all runs with one --memex-store together; "
+                "what is not decided then is UNDECIDED (default: no end)"),
     Option(name="requests_per_minute", parse=_per_minute, metavar="N",
            help="ask an endpoint at most so often, all processes with one --memex-store together (default: "
                 "as often as it answers)"),

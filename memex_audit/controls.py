@@ -64,12 +64,27 @@ def negative_control(bench: Workbench) -> ControlResult:
             unit="training images",
         )
     negatives = negative_prompts(bench.prompts, NEGATIVE_PROMPTS, seed=bench.settings.seed)
-    findings = bench.audit(negatives).findings()
+    # What could not be judged (blank, refused, beyond a budget) is no prompt that raised no alarm.
+    audited = bench.audit(negatives).findings()
+    findings = [finding for finding in audited if finding.verdict is not Verdict.UNDECIDED]
     return ControlResult(
         kind="negative",
         subject="recombined captions, and names of things where those are few",
         prompts=len(findings),
         detected=sum(finding.verdict in (Verdict.FLAGGED, Verdict.EXTRACTED) for finding in findings),
+    )
+
+
+def why_no_negative_control(bench: Workbench) -> str | None:
+    """Say why false alarms cannot be counted on this model: it only has pictures that were made before.
+
+    None where they can be.
+    """
+    if bench.calibration.calibrated or getattr(bench.generator, "draws", True):
+        return None
+    return (
+        "a folder of generations holds none of prompts that were never trained on, so how often this audit "
+        "flags for nothing is not shown for its model"
     )
 
 

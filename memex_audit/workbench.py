@@ -183,7 +183,7 @@ class Workbench(ModelBench):
         return kept
 
     def _listed_prompts(self) -> PromptSet:
-        """Return the prompts of a file, of recorded generations, or the most duplicated of the training set."""
+        """Return the prompts of a file, of recorded pictures, or the most duplicated of the training set."""
         from memex_audit.training_set import read_prompt_file
 
         if self.class_without_prompts:
