@@ -18,6 +18,7 @@ from memex_audit.records import Frame, PromptSet
 if TYPE_CHECKING:
     from memex_audit.generation.black_box.folder_of_images import FolderOfImages
     from memex_audit.generation.black_box.images_api import ImagesApi
+    from memex_audit.generation.black_box.recorded_pictures import RecordedPictures
 
 FOLDER = "folder:"
 ENDPOINT = "openai+"
@@ -93,13 +94,15 @@ def check_options(settings: Settings) -> None:
         )
 
 
-def recorded_prompts(folder: Generator) -> PromptSet:
+def folder_of(model: str) -> Path:
+    """Return the folder of generations, or the manifest, that a --memex-model names."""
+    return Path.cwd() / Path(model.removeprefix(FOLDER)).expanduser()
+
+
+def recorded_prompts(recorded: "RecordedPictures") -> PromptSet:
     """Return the prompts of a folder of generations, those with most pictures first."""
-    from memex_audit.generation.black_box.folder_of_images import FolderOfImages
     from memex_audit.training_set.prompt_files import listed_prompt
 
-    assert isinstance(folder, FolderOfImages)
-    recorded = folder.recorded
     return PromptSet(
         prompts=tuple(map(listed_prompt, recorded.prompts)),
         frame=Frame(description=f"prompts like those of {recorded.location.name}", size=None),
@@ -111,9 +114,8 @@ def _open_folder(settings: Settings, around: Surroundings) -> "FolderOfImages":
     from memex_audit.generation.black_box.folder_of_images import FolderOfImages
     from memex_audit.generation.black_box.recorded_pictures import read_recorded
 
-    place = Path(settings.model.removeprefix(FOLDER)).expanduser()
     folder = FolderOfImages(
-        read_recorded(place if place.is_absolute() else Path.cwd() / place),
+        read_recorded(folder_of(settings.model)),
         root_seed=settings.seed,
         cache=around.store_folder() / "fingerprints.json",
         max_pixels=settings.max_pixels,

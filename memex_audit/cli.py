@@ -88,6 +88,7 @@ def mine(training_set: str, out: Path, **options: str | None) -> None:
 @settings_options(
     "model", "lora", "training_set", "embedder", "prompts", "max_prompts", "preset", "generations",
     "clique_size", "steps", "guidance", "size", "batch_size", "device", "dtype", "seed", "store",
+    "max_images", "requests_per_minute", "api_key_env",
 )  # fmt: skip
 def calibrate(
     negatives: Path | None,

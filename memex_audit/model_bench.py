@@ -19,6 +19,7 @@ from memex_audit.protocols import Generator
 from memex_audit.work_units import ALONE, Worker
 
 if TYPE_CHECKING:
+    from memex_audit.generation.black_box.recorded_pictures import RecordedPictures
     from memex_audit.generation.model_folder import SamplerSettings
     from memex_audit.generation.store import UnitStore
     from memex_audit.screening.score_files import ScoreFiles
@@ -140,6 +141,14 @@ class ModelBench:
                 note=self._note_once,
             ),
         )
+
+    @property
+    def recorded(self) -> "RecordedPictures":
+        """What a folder of generations holds."""
+        from memex_audit.generation.black_box.folder_of_images import FolderOfImages
+
+        assert isinstance(self.black_box, FolderOfImages)
+        return self.black_box.recorded
 
     def _note_once(self, text: str) -> None:
         if text not in self.notes:

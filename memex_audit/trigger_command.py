@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     "model", "lora", "training_set", "embedder", "duplicate_similarity", "prompts", "max_prompts", "preset",
     "generations", "clique_size", "edge_delta", "match_delta", "calibration", "steps", "guidance", "size",
     "batch_size", "device", "dtype", "seed", "store", "redact",
+    "max_images", "requests_per_minute", "api_key_env",
 )  # fmt: skip
 def trigger(prompt: str, budget: int, **options: str | None) -> None:
     """Find the shortest prompt that still gives back the training image that PROMPT gives back.

@@ -190,7 +190,7 @@ class Workbench(ModelBench):
             unknown = PromptSet(prompts=(), frame=Frame(description="no prompts", size=None))
             return replace(self.mined.prompts, prompts=(), strata=()) if self.mined else unknown
         if self.settings.prompts is None and self.settings.model.startswith(FOLDER):
-            return self._as_listed(recorded_prompts(self.black_box))
+            return self._as_listed(recorded_prompts(self.recorded))
         if self.settings.prompts is None:
             if self.mined is None:
                 raise ConfigurationError(
@@ -316,7 +316,24 @@ class Workbench(ModelBench):
 
         if self.training_set is None:
             return None
-        return Matcher(self.training_set, lambda: self.index, lambda: self.embedder)
+        detector = (lambda: self.copy_detector) if self.settings.sscd else None
+        return Matcher(self.training_set, lambda: self.index, lambda: self.embedder, detector)
+
+    @cached_property
+    def copy_detector(self) -> Embedder:
+        """SSCD, of the file that is named.
+
+        Raises:
+            EmbedderError: it is no such file.
+        """
+        from memex_audit.training_set.sscd import SscdDetector
+
+        detector = SscdDetector(self._path(self.settings.sscd or ""))
+        self.notes.append(
+            f"cosines of SSCD are those of {detector.name}; from {detector.duplicate_similarity} on two "
+            "pictures are copies, by what was published for photographs"
+        )
+        return detector
 
     # -- thresholds and the audit
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from memex_audit.black_boxes import is_black_box
 from memex_audit.config import Settings
 from memex_audit.doctor.checks import State
 from memex_audit.doctor.data import count_prompts, find_prompts, is_embedded
@@ -126,6 +127,8 @@ def make_plan(
 def _cost(bench: Workbench, prompts: PromptSet | None, *, draw: bool) -> GenerationCost:
     """Count and time a generation, drawn as the audit draws it."""
     least, most = pictures_of_a_prompt(bench.settings)
+    if is_black_box(bench.settings.model):  # what is timed would be paid for
+        return GenerationCost(least=least, most=most, evaluations=None, seconds=None)
     seconds = None
     if draw:
         seconds, check = draw_one(bench, prompts.prompts[0].text if prompts else ANY_PROMPT)

@@ -5,8 +5,10 @@ from itertools import islice
 from pathlib import Path
 
 from memex_audit import specimen
+from memex_audit.black_boxes import FOLDER, folder_of, recorded_prompts
 from memex_audit.config import AUTO
 from memex_audit.doctor.checks import Check, missing, ok, warning
+from memex_audit.generation.black_box.recorded_pictures import read_recorded
 from memex_audit.protocols import TrainingSet
 from memex_audit.records import PromptSet, TrainingExample
 from memex_audit.training_set import embedder_name, is_mined, read_prompt_file
@@ -30,7 +32,11 @@ def check_training_set(bench: Workbench, first: tuple[TrainingExample, ...]) -> 
         TrainingSetError: it cannot be opened.
     """
     training_set = bench.training_set
-    if training_set is None and bench.settings.prompts is None:
+    if (
+        training_set is None
+        and bench.settings.prompts is None
+        and not bench.settings.model.startswith(FOLDER)
+    ):
         return missing("training set", "there is neither a training set nor a prompt file", NO_PROMPTS)
     if training_set is None:
         said = "none: what is flagged cannot be matched, and counts as extracted"
@@ -110,6 +116,9 @@ def find_prompts(bench: Workbench, *, embedded: bool) -> PromptSet | None:
     """
     if embedded:
         return bench.prompts
+    if bench.settings.prompts is None and bench.settings.model.startswith(FOLDER):
+        listed = recorded_prompts(read_recorded(folder_of(bench.settings.model)))
+        return PromptSet(prompts=listed.prompts[: bench.settings.max_prompts], frame=listed.frame)
     if bench.settings.prompts is None:
         return None
     listed = read_prompt_file(Path(bench.settings.prompts).expanduser())

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import torch
 
+from memex_audit.black_boxes import ENDPOINT, is_black_box
 from memex_audit.config import Settings
+from memex_audit.doctor.black_box import check_asking, check_black_box, find_recorded
 from memex_audit.doctor.checks import Check, State, checked, ok, warning
 from memex_audit.doctor.data import (
     check_embedder,
@@ -90,6 +92,9 @@ class Examination:
             return
         yield checked("embedder", self._check_embedder)
         yield (prompts := checked("prompts", lambda: check_prompts(self.bench, self.prompts)))
+        if is_black_box(self.settings.model) and State.MISSING not in (prompts.state, model.state):
+            yield from self._check_asking(draw=draw)
+            return
         if prompts.state is State.MISSING or model.state is State.MISSING or self._folder is None:
             yield checked("store", lambda: check_store(self.bench.store_path, None))
             return
@@ -150,10 +155,34 @@ class Examination:
 
     def _check_model(self) -> Check:
         spec = self.settings.model
+        if is_black_box(spec):
+            return check_black_box(self.settings, find_recorded(self.settings))
         folder, check = find_model(self.bench, hub=looks_like_hub_id(spec) and self.hub)
         self._n_parameters = count_parameters(folder) if folder else 0
         self._folder = folder
         return check
+
+    def _check_asking(self, *, draw: bool) -> Iterator[Check]:
+        """Check what is kept and paid for of a model that can only be asked."""
+        given = self.settings.calibration
+        if given:
+            yield ok("calibration", f"{given}, compared with the model when the audit starts")
+        else:
+            said = "the shipped thresholds are used, and false alarms on this model are not bounded"
+            yield warning(
+                "calibration",
+                said,
+                "memex calibrate --model MODEL --negatives FILE of prompts that were never trained on",
+            )
+        yield checked("store", lambda: check_store(self.bench.store_path, None))
+        if draw:
+            prompt = self.captions[0] if self.captions else ANY_PROMPT
+            yield checked("try", lambda: draw_one(self.bench, prompt)[1])
+        if self.settings.model.startswith(ENDPOINT):
+            calibrated = given is not None
+            yield checked(
+                "to ask", lambda: check_asking(self.settings, self._pictures, calibrated=calibrated)
+            )
 
     def _check_memory(self) -> Check:
         return check_memory(self._n_parameters, self.device, free_memory(self.device.name))
