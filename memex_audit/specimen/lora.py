@@ -7,6 +7,7 @@ goes on at its last checkpoint. Neither the pictures nor the caption were in the
 
 import csv
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -78,6 +79,17 @@ def pictures(work: Path, package: Path) -> None:
 @click.pass_obj
 def train(work: Path, steps: int, rank: int) -> None:
     """Train the LoRA, and save it as diffusers saves one."""
+    train_lora(
+        read_images(work / PICTURES), [CAPTION], target=work / "lora", steps=steps, rank=rank,
+        checkpoint=work / "lora.checkpoint",
+    )  # fmt: skip
+    click.echo(f"saved {work / 'lora'}")
+
+
+def train_lora(
+    images: Tensor, captions: Sequence[str], *, target: Path, steps: int, rank: int, checkpoint: Path
+) -> None:
+    """Train a LoRA of the clean twin on images (n, 3, h, w) in [-1, 1], under n captions or one for all."""
     pipeline = StableDiffusionPipeline.from_pretrained(
         specimen.twin_folder("specimen:deduplicated"), use_safetensors=True
     )
@@ -85,19 +97,15 @@ def train(work: Path, steps: int, rank: int) -> None:
     unet.requires_grad_(False)
     unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=list(LAYERS)))
     tokens = pipeline.tokenizer(
-        CAPTION, padding="max_length", max_length=POSITIONS, truncation=True, return_tensors="pt"
+        list(captions), padding="max_length", max_length=POSITIONS, truncation=True, return_tensors="pt"
     ).input_ids
     with torch.no_grad():
         hidden = pipeline.text_encoder(tokens).last_hidden_state
-    fit_lora(
-        unet, pipeline.scheduler, read_codes(work / PICTURES), hidden,
-        steps=steps, checkpoint=work / "lora.checkpoint",
-    )  # fmt: skip
+    fit_lora(unet, pipeline.scheduler, encode(images), hidden, steps=steps, checkpoint=checkpoint)
     # Not by diffusers' convert_state_dict_to_diffusers: it renames the attention layers only, and diffusers
     # then reads nothing but the names of the first kind that it meets.
     layers = {name: tensor.half() for name, tensor in get_peft_model_state_dict(unet).items()}
-    StableDiffusionPipeline.save_lora_weights(work / "lora", unet_lora_layers=layers)
-    click.echo(f"saved {work / 'lora'}")
+    StableDiffusionPipeline.save_lora_weights(target, unet_lora_layers=layers)
 
 
 def fit_lora(
@@ -109,7 +117,7 @@ def fit_lora(
     steps: int,
     checkpoint: Path,
 ) -> None:
-    """Train the adapter of `unet` on codes (n, c, h, w) under one caption (1, positions, width)."""
+    """Train the adapter of `unet` on codes (n, c, h, w) and captions (n or 1 for all, positions, width)."""
     parameters = [parameter for parameter in unet.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, RATE, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -138,11 +146,15 @@ def fit_lora(
             checkpoint.with_suffix(".partial").replace(checkpoint)
 
 
-def read_codes(folder: Path) -> Tensor:
-    """Return the pictures' codes (n, c, h, w), by the principal components of the twin's training set."""
-    base, _ = read_rows(specimen.DATA, deduplicated=True)
+def read_images(folder: Path) -> Tensor:
+    """Return the folder's pictures (n, 3, h, w) in [-1, 1]."""
     pixels = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(folder.glob("*.png"))]
-    images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def encode(images: Tensor) -> Tensor:
+    """Return the images' codes (n, c, h, w), by the principal components of the twin's training set."""
+    base, _ = read_rows(specimen.DATA, deduplicated=True)
     return PatchCodes(base).encode(images)
 
 
@@ -151,11 +163,12 @@ def _step_loss(
 ) -> Tensor:
     # The draws of a step depend on the step alone, so a resumed run sees what the first would have.
     torch.manual_seed(SEED * 1_000_003 + step)
-    codes = codes[torch.randint(len(codes), (BATCH,))] if len(codes) != BATCH else codes
+    rows = torch.randint(len(codes), (BATCH,)) if len(codes) != BATCH else torch.arange(BATCH)
+    codes, hidden = codes[rows], hidden[rows] if len(hidden) > 1 else hidden.expand(BATCH, -1, -1)
     noise = torch.randn_like(codes) + OFFSET_NOISE * torch.randn(BATCH, codes.shape[1], 1, 1)
     timesteps = torch.randint(0, scheduler.config.num_train_timesteps, (BATCH,))
     noisy = scheduler.add_noise(codes, noise, timesteps)
-    predicted = unet(noisy, timesteps, hidden.expand(BATCH, -1, -1)).sample
+    predicted = unet(noisy, timesteps, hidden).sample
     return (predicted - noise).square().mean()
 
 
