@@ -10,7 +10,6 @@ import httpx2
 from memex_audit.generation.black_box.api_key import ApiKey, SignsWith
 
 CONNECT_TIMEOUT_S = 10.0
-PIECE = 1 << 16
 # No compression: what is limited is what is sent.
 PLAIN = {"Accept-Encoding": "identity"}
 
@@ -59,6 +58,8 @@ class Sender:
         self._client = httpx2.Client(
             timeout=httpx2.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s)),
             follow_redirects=False,
+            # A connection that was kept while a picture was judged may be gone: each request has its own.
+            limits=httpx2.Limits(max_keepalive_connections=0),
         )
 
     def post(self, url: str, fields: Mapping[str, object], most_bytes: int) -> Answer:
@@ -87,7 +88,8 @@ class Sender:
         end = time.monotonic() + self._timeout_s
         with opened as response:
             body = bytearray()
-            for piece in response.iter_bytes(PIECE):
+            # As they come: gathered into pieces of one size, an answer that drips would never be looked at.
+            for piece in response.iter_bytes():
                 body += piece
                 if len(body) > most_bytes:
                     raise Unusable(f"an answer of more than {most_bytes // 2**20} MiB")
