@@ -169,11 +169,11 @@ def test_a_refusal_is_told_from_a_broken_picture(client, server, behaviour):
 
 
 FINAL = {
-    "a wrong key": (401, {"message": "bad key"}, "must let us in, got HTTP 401 (bad key); check the environment"),
+    "a wrong key": (401, {"message": "bad key"}, "got HTTP 401 (bad key); check the environment variable OPENAI"),
     "no access": (403, "closed", "must let us in, got HTTP 403 (closed)"),
-    "no such model": (404, {"message": "no model"}, "must take the request, got HTTP 404 (no model); check address"),
+    "no such model": (404, {"message": "no model"}, "got HTTP 404 (no model); check address"),
     "a wrong field": (400, {"code": "unknown_parameter", "message": "size"}, "got HTTP 400 (size)"),
-    "no credit": (429, {"code": "insufficient_quota", "message": "pay"}, "must have credit left, got HTTP 429 (pay)"),
+    "no credit": (429, {"code": "insufficient_quota", "message": "pay"}, "have credit left, got HTTP 429 (pay)"),
 }  # fmt: skip
 
 
@@ -200,13 +200,14 @@ def test_a_picture_by_its_address_is_fetched_without_the_key(client, server):
     assert "Authorization" not in without
 
 
+THE_ADDRESS = "the address that was answered"
 ADDRESSES = {
-    "gone": (lambda h: h.send(404, b""), "the address that was answered gives HTTP 404"),
-    "a page": (lambda h: h.send(200, b"<html>", "text/html"), "the address that was answered gives text/html, no picture"),
-    "a circle": (lambda h: h.send(302, b"", Location="/again"), "the address that was answered gives HTTP 302"),
-    "out of https": (lambda h: h.send(302, b"", Location="ftp://x/y"), "the address that was answered is not https"),
+    "gone": (lambda h: h.send(404, b""), f"{THE_ADDRESS} gives HTTP 404"),
+    "a page": (lambda h: h.send(200, b"<html>", "text/html"), f"{THE_ADDRESS} gives text/html, no picture"),
+    "a circle": (lambda h: h.send(302, b"", Location="/again"), f"{THE_ADDRESS} gives HTTP 302"),
+    "out of https": (lambda h: h.send(302, b"", Location="ftp://x/y"), f"{THE_ADDRESS} is not https"),
     "too much": (lambda h: h.send(200, bytes(33 * 2**20), "image/png"), "an answer of more than 32 MiB"),
-    "down": (lambda h: h.send(503, b""), "the address that was answered cannot be fetched: HTTP 503"),
+    "down": (lambda h: h.send(503, b""), f"{THE_ADDRESS} cannot be fetched: HTTP 503"),
 }  # fmt: skip
 
 
@@ -306,8 +307,9 @@ def test_a_count_that_cannot_be_read_is_no_zero(tmp_path):
         AskedPictures(tmp_path / "asked.json", most=10).count(1)
 
 
-def test_a_prompt_that_the_endpoint_rewrites_is_said_once(client, server):
+def test_that_an_endpoint_rewrites_prompts_is_said_in_one_text(client, server):
     item = {"b64_json": base64.b64encode(png(noise(1))).decode(), "revised_prompt": "another"}
     server.usual = give(item)
     client.ask(2)
-    assert [note for note in client.notes if "rewrites prompts" in note][0].startswith("127.0.0.1:")
+    said = {note for note in client.notes if "rewrites prompts" in note}
+    assert len(said) == 1
