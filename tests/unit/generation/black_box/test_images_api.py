@@ -169,11 +169,11 @@ def test_a_refusal_is_told_from_a_broken_picture(client, server, behaviour):
 
 
 FINAL = {
-    "a wrong key": (401, {"message": "bad key"}, "got HTTP 401 (bad key); check the environment variable OPENAI"),
+    "a wrong key": (401, {"message": "bad key"}, "got HTTP 401 (bad key); check the environment variable"),
     "no access": (403, "closed", "must let us in, got HTTP 403 (closed)"),
     "no such model": (404, {"message": "no model"}, "got HTTP 404 (no model); check address"),
     "a wrong field": (400, {"code": "unknown_parameter", "message": "size"}, "got HTTP 400 (size)"),
-    "no credit": (429, {"code": "insufficient_quota", "message": "pay"}, "have credit left, got HTTP 429 (pay)"),
+    "no credit": (429, {"code": "insufficient_quota", "message": "pay"}, "got HTTP 429 (pay); top up"),
 }  # fmt: skip
 
 
