@@ -8,7 +8,7 @@ import click
 
 from memex_audit.canary_commands import canary
 from memex_audit.command_options import settings_options
-from memex_audit.config import OPTIONS, read_settings
+from memex_audit.config import DRAWN_WITH, OPTIONS, read_settings
 from memex_audit.errors import MemexAuditError
 from memex_audit.ledger_commands import COMMANDS
 from memex_audit.plan_command import plan
@@ -87,7 +87,7 @@ def mine(training_set: str, out: Path, **options: str | None) -> None:
 )
 @settings_options(
     "model", "lora", "training_set", "embedder", "prompts", "max_prompts", "preset", "generations",
-    "clique_size", "steps", "guidance", "size", "batch_size", "device", "dtype", "seed", "store",
+    "clique_size", *DRAWN_WITH, "seed", "store",
     "max_images", "requests_per_minute", "api_key_env",
 )  # fmt: skip
 def calibrate(

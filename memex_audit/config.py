@@ -85,6 +85,9 @@ class Settings:
     batch_size: int | None = None
     device: str = AUTO
     dtype: str = AUTO
+    attention_slicing: str | None = None
+    offload: str | None = None
+    compile: str | None = None
     seed: int = 0
     limit: float = 0.01
     confidence: float = 0.95
@@ -340,6 +343,15 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="device", parse=str, metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (default: auto)"),
     Option(name="dtype", parse=_one_of("auto", "fp32", "fp16", "bf16"), metavar="TYPE",
            help="auto, fp32, fp16 or bf16 (default: auto: bf16 or fp16 on cuda, else fp32)"),
+    Option(name="attention_slicing", parse=_one_of("auto", "max"), metavar="SLICES",
+           help="compute attention in slices, in two (auto) or a head at a time (max): less memory, slower "
+                "(default: none)"),
+    Option(name="offload", parse=_one_of("model", "sequential"), metavar="PARTS",
+           help="keep weights in main memory and bring them to the device a part (model) or a layer "
+                "(sequential) at a time: less memory, slower (default: none)"),
+    Option(name="compile", parse=_one_of("default", "reduce-overhead", "max-autotune"), metavar="MODE",
+           help="compile the network by torch.compile: minutes at the first batch, then faster (default: "
+                "none)"),
     Option(name="seed", parse=_integer, metavar="N", help="root seed of all pictures (default: 0)"),
     Option(name="limit", parse=_limit, metavar="RATE",
            help="largest extraction rate that passes (default: 0.01)"),
@@ -403,6 +415,12 @@ OPTIONS: tuple[Option, ...] = (
                 "as often as it answers)"),
     Option(name="api_key_env", parse=_variable, metavar="NAME",
            help=f"environment variable that holds the endpoint's key (default: {API_KEY_ENV})"),
+)  # fmt: skip
+
+# What the command line offers wherever pictures are drawn.
+DRAWN_WITH = (
+    "steps", "guidance", "size", "negative_prompt", "scheduler", "batch_size", "device", "dtype",
+    "attention_slicing", "offload", "compile",
 )  # fmt: skip
 
 # What a marker may set: how a case is judged. What is drawn is one thing for the whole run.

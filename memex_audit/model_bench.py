@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 STORE_FOLDER = ".memex"
 DEFAULT_BATCH_SIZE = 8
+# Options that are of no effect on a user's own generator.
+OF_A_PIPELINE = ("negative_prompt", "scheduler", "attention_slicing", "offload", "compile")
 
 
 class ModelBench:
@@ -167,11 +170,25 @@ class ModelBench:
         return device_of_worker(self.settings.device, self._worker)
 
     def open_pipeline(self) -> Any:
-        """Load the model's pipeline, with the LoRA on top."""
+        """Load the model's pipeline, with the LoRA on top; how it is run is set when it draws."""
+        from memex_audit.generation.devices import choose_dtype
+        from memex_audit.generation.execution import check_execution
         from memex_audit.generation.pipeline_loading import load_pipeline
 
-        pipeline = load_pipeline(self.model_folder, device=self.device, dtype=self.settings.dtype)
-        return self._with_lora(pipeline)
+        check_execution(self._execution, self.device)
+        # What is brought to the device a part at a time is loaded beside it, in the format it has there.
+        place = "cpu" if self.settings.offload else self.device
+        dtype = choose_dtype(self.settings.dtype, self.device)
+        return self._with_lora(load_pipeline(self.model_folder, device=place, dtype=dtype))
+
+    @property
+    def _execution(self) -> "Execution":
+        from memex_audit.generation.execution import Execution
+
+        chosen = self.settings
+        return Execution(
+            attention_slicing=chosen.attention_slicing, offload=chosen.offload, compile=chosen.compile
+        )
 
     def _with_lora(self, pipeline: Any) -> Any:
         if self.settings.lora and self.lora_file:
@@ -185,6 +202,7 @@ class ModelBench:
         if is_black_box(self.settings.model):
             return self.black_box
         from memex_audit.generation.diffusers_pipeline import DiffusersGenerator
+        from memex_audit.generation.execution import set_execution
         from memex_audit.generation.fingerprints import fine_tune_fingerprint, model_fingerprint
 
         self._draws_from_folder = True
@@ -194,7 +212,17 @@ class ModelBench:
             fingerprint = fine_tune_fingerprint(fingerprint, self.lora_file, self.settings.lora.weight, cache)
         # A user's own `memex_model` comes without the LoRA.
         pipeline = self._with_lora(open_pipeline())
+        set_execution(pipeline, self._execution, self.device)
         return DiffusersGenerator(pipeline, fingerprint=fingerprint, sampler=self.sampler)
+
+    @property
+    def shown_settings(self) -> dict[str, object]:
+        """What changes a picture, for reports; with captions redacted, a negative prompt by its digest."""
+        shown = dict(self.generator.settings)
+        text = shown.get("negative_prompt")
+        if self.settings.redacts_captions and isinstance(text, str):
+            shown["negative_prompt"] = sha256(text.encode()).hexdigest()[:12]
+        return shown
 
     @cached_property
     def settings_digest(self) -> str:

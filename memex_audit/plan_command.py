@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from memex_audit.command_options import settings_options
-from memex_audit.config import Settings
+from memex_audit.config import DRAWN_WITH, Settings
 from memex_audit.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ HEAD = ("extracted", "groups", "generations", "evaluations", "time")
 @click.option("--json", "as_json", is_flag=True, help="Write the plan as JSON.")
 @settings_options(
     "limit", "confidence", "model", "lora", "training_set", "embedder", "duplicate_similarity", "prompts",
-    "max_prompts", "preset", "generations", "blind_spot", "clique_size", "steps", "guidance", "size",
-    "batch_size", "device", "dtype", "calibration", "store",
+    "max_prompts", "preset", "generations", "blind_spot", "clique_size", *DRAWN_WITH, "calibration", "store",
 )  # fmt: skip
 def plan(frame_size: int | None, no_draw: bool, as_json: bool, **options: str | None) -> None:
     """Say what a pass takes: groups, generations, network evaluations and hours, and how likely it is.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from memex_audit.command_options import settings_options
+from memex_audit.config import DRAWN_WITH
 from memex_audit.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 )
 @settings_options(
     "model", "lora", "training_set", "embedder", "duplicate_similarity", "prompts", "max_prompts", "preset",
-    "generations", "clique_size", "edge_delta", "match_delta", "calibration", "steps", "guidance", "size",
-    "batch_size", "device", "dtype", "seed", "store", "redact",
+    "generations", "clique_size", "edge_delta", "match_delta", "calibration", *DRAWN_WITH, "seed", "store",
+    "redact",
     "max_images", "requests_per_minute", "api_key_env",
 )  # fmt: skip
 def trigger(prompt: str, budget: int, **options: str | None) -> None:

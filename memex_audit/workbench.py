@@ -405,7 +405,7 @@ class Workbench(ModelBench):
             lora=self.settings.lora.path if self.settings.lora else None,
             lora_weight=self.settings.lora.weight if self.settings.lora else None,
             model_fingerprint=self.generator.fingerprint,
-            settings=dict(self.generator.settings),
+            settings=self.shown_settings,
             settings_digest=self.settings_digest,
             training_set=self.training_set.location if self.training_set else None,
             training_set_fingerprint=mined.content_fingerprint if mined else None,

@@ -16,7 +16,7 @@ import click
 
 import memex_audit
 from memex_audit.cli import main
-from memex_audit.config import MARKER_ARGUMENTS, OPTIONS, PRESETS, Option
+from memex_audit.config import DRAWN_WITH, MARKER_ARGUMENTS, OPTIONS, PRESETS, Option
 
 PACKAGE = Path(memex_audit.__file__).parent
 SCHEMA = PACKAGE / "reporting" / "memex-report.schema.json"
@@ -29,7 +29,7 @@ TOPICS: Mapping[str, tuple[str, ...]] = {
         "model", "lora", "training_set", "embedder", "duplicate_similarity", "prompts", "max_prompts",
         "canaries", "neighbours", "max_pixels",
     ),
-    "How pictures are drawn": ("steps", "guidance", "size", "batch_size", "device", "dtype", "seed"),
+    "How pictures are drawn": (*DRAWN_WITH, "seed"),
     "How a prompt is decided": (
         "preset", "generations", "edge_delta", "match_delta", "clique_size", "calibration", "minimal_trigger",
     ),

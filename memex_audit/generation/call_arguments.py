@@ -8,6 +8,7 @@ from typing import Any
 from memex_audit.errors import ConfigurationError
 from memex_audit.generation.denoiser import why_no_guidance
 from memex_audit.generation.evaluations import network_of, other_stages
+from memex_audit.generation.execution import replace_part
 from memex_audit.generation.model_folder import SamplerSettings
 from memex_audit.generation.pipeline_loading import Pipeline, first_line
 
@@ -84,10 +85,7 @@ def set_scheduler(pipeline: Pipeline, name: str) -> None:
             f"--memex-scheduler must be able to take the configuration of {type(before).__name__}, got "
             f"{name}: {first_line(error)}; take another, or leave it out."
         ) from error
-    # A pipeline of two stages holds the stages as pipelines of their own.
-    for holder in (pipeline, *vars(pipeline).values()):
-        if getattr(holder, "scheduler", None) is before:
-            holder.scheduler = after
+    replace_part(pipeline, "scheduler", after)
 
 
 def _schedulers_like(scheduler: Any) -> dict[str, Any]:

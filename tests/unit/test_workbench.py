@@ -50,6 +50,54 @@ def test_the_calibration_of_the_base_is_not_the_fine_tunes(tmp_path, lora):
     assert tuned.calibration_places()[0] != bench(tmp_path).calibration_places()[0]
 
 
+@pytest.mark.parametrize("name", ["negative_prompt", "scheduler", "attention_slicing", "offload", "compile"])
+def test_what_is_set_on_a_pipeline_is_refused_where_there_is_none(tmp_path, name):
+    value = {"attention_slicing": "max", "offload": "model", "compile": "default"}.get(name, "something")
+    made = bench(tmp_path, **{name: value})
+    made.load_generator = Own
+    flag = f"--memex-{name.replace('_', '-')}"
+    with pytest.raises(
+        ConfigurationError, match=rf"^{flag} must have a pipeline of diffusers to be set on, got"
+    ):
+        made.generator  # noqa: B018 - made when first asked for
+
+
+def test_settings_beside_the_weights_are_those_of_no_option(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model_index.json").write_text("{}")
+    (folder / "memex.toml").write_text(
+        '[generation]\nnegative_prompt = "blurry"\nscheduler = "DDPMScheduler"'
+    )
+    beside = bench(tmp_path, model=str(folder)).sampler
+    assert (beside.negative_prompt, beside.scheduler) == ("blurry", "DDPMScheduler")
+    given = bench(tmp_path, model=str(folder), negative_prompt="", scheduler="DDIMScheduler").sampler
+    assert (given.negative_prompt, given.scheduler) == ("", "DDIMScheduler")
+
+
+def test_a_negative_prompt_is_named_by_its_digest_where_captions_are_redacted(tmp_path):
+    open_, redacted = (
+        bench(tmp_path, negative_prompt="blurry", **more) for more in ({}, {"redact": "captions"})
+    )
+    assert open_.shown_settings == dict(open_.generator.settings)
+    assert open_.settings_digest == redacted.settings_digest
+    # echo -n blurry | sha256sum
+    assert redacted.shown_settings["negative_prompt"] == "a51b6dba6701"
+
+
+def test_what_saves_memory_is_checked_before_anything_is_loaded(tmp_path):
+    with pytest.raises(
+        ConfigurationError, match=r"--memex-offload must have a device with a memory of its own"
+    ):
+        bench(tmp_path, model="./nowhere", offload="model").open_pipeline()
+
+
+def test_attention_is_sliced_in_the_pipeline_that_draws(tmp_path):
+    pipeline = bench(tmp_path, attention_slicing="max").generator.pipeline
+    kinds = {type(processor).__name__ for processor in pipeline.unet.attn_processors.values()}
+    assert kinds == {"SlicedAttnProcessor"}
+
+
 def test_the_reference_of_a_fine_tune_is_its_base_on_the_same_training_set(tmp_path, lora):
     tuned = bench(tmp_path, lora=str(lora), seed="3")
     reference = tuned.reference("specimen:deduplicated")
