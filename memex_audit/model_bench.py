@@ -121,6 +121,8 @@ class ModelBench:
 
         check_options(self.settings)
         generator = check_generator(self.load_generator())
+        if not self._draws_from_folder:
+            self._refuse_options_of_a_pipeline()
         if self.settings.lora and not self._draws_from_folder:
             raise ConfigurationError(
                 "--memex-lora must have a pipeline to be loaded into, got a `memex_generator` of your own; "
@@ -131,6 +133,14 @@ class ModelBench:
 
             device_of_worker(self.settings.device, self._worker, share_cpu=False)
         return generator
+
+    def _refuse_options_of_a_pipeline(self) -> None:
+        for name in OF_A_PIPELINE:
+            if getattr(self.settings, name) is not None:
+                raise ConfigurationError(
+                    f"--memex-{name.replace('_', '-')} must have a pipeline of diffusers to be set on, got a "
+                    "generator of another kind; set it there, and put into its `settings` what changes one."
+                )
 
     @cached_property
     def black_box(self) -> Generator:
