@@ -21,6 +21,7 @@ from memex_audit.work_units import ALONE, Worker
 
 if TYPE_CHECKING:
     from memex_audit.generation.black_box.recorded_pictures import RecordedPictures
+    from memex_audit.generation.execution import Execution
     from memex_audit.generation.model_folder import SamplerSettings
     from memex_audit.generation.store import UnitStore
     from memex_audit.screening.score_files import ScoreFiles
