@@ -20,6 +20,7 @@ from torch import Tensor
 
 from memex_audit.errors import ScreenUnavailable
 from memex_audit.generation.evaluations import network_of
+from memex_audit.generation.families import takes_prompts
 from memex_audit.generation.noise_levels import NoiseLevel, level_of_step, low_noise_level, predicted_picture
 from memex_audit.records import Prediction
 
@@ -147,6 +148,11 @@ def _scale(arguments: Mapping[str, Any], *, unconditional: bool) -> float:
 def _take_steps(
     pipeline: Pipeline, draw: Draw, arguments: Mapping[str, Any], *, n: int, steps: int, unconditional: bool
 ) -> list[Step]:
+    if not takes_prompts(pipeline):
+        raise ScreenUnavailable(
+            f"a screen must have prompts to compare, {type(pipeline).__name__} draws without any; audit it "
+            "without a screen."
+        )
     config = getattr(_network(pipeline), "config", None) or {}
     parameters = inspect.signature(pipeline.__call__).parameters
     reason = why_no_guidance(config, parameters)
@@ -215,8 +221,9 @@ def _the_evaluation(pipeline: Pipeline, step: Step, *, n: int, scale: float) -> 
     answers = [len(evaluation.output) for evaluation in step.evaluations]
     if answers != [rows] or len(step.given) != n:
         raise ScreenUnavailable(
-            f"{name} must evaluate its network once a step, on {rows} latents for {n} pictures, got "
-            f"{answers or 'none'}; its predictions cannot be read, audit without this screen."
+            f"{name} must evaluate its network once a step, on {rows} latents for {n} pictures, and give its "
+            f"sampler {n}, got {answers or 'none'} and {len(step.given)}; its predictions cannot be read, "
+            "audit without this screen."
         )
     (evaluation,) = step.evaluations
     shapes = [tuple(part.shape[1:]) for part in (evaluation.latent, evaluation.output, step.given)]
@@ -227,14 +234,14 @@ def _the_evaluation(pipeline: Pipeline, step: Step, *, n: int, scale: float) -> 
             "be read, audit without this screen."
         )
     output, given = evaluation.output.float(), step.given.float()
-    expected = output
+    expected, rule = output, "give its sampler what its network predicts, got something else"
     if scale != 1:
         without, prompted = output.chunk(2)
         expected = without + scale * (prompted - without)
+        rule = "guide by without + scale * (with - without), the prompt's half second, got another sum"
     if (given - expected).norm() > GUIDANCE_TOLERANCE * given.norm():
         raise ScreenUnavailable(
-            f"{name} must guide by without + scale * (with - without), the prompt's half second, got another "
-            "sum; its predictions cannot be read, audit without this screen."
+            f"{name} must {rule}; its predictions cannot be read, audit without this screen."
         )
     return evaluation
 

@@ -27,6 +27,13 @@ def model_fingerprint(folder: Path, cache: Path | None = None) -> str:
     Raises:
         ModelError: the folder holds no model files.
     """
+    total = _folder_digest(folder, cache)
+    for name, stage in read_stages(folder).items():
+        total.update(f"[{name}]\0{_folder_digest(stage, cache).hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def _folder_digest(folder: Path, cache: Path | None) -> "hashlib._Hash":
     files = sorted(
         path
         for path in folder.rglob("*")
@@ -39,9 +46,7 @@ def model_fingerprint(folder: Path, cache: Path | None = None) -> str:
     for path in files:
         total.update(f"{path.relative_to(folder).as_posix()}\0{_digest(path, remembered)}\n".encode())
     _write_cache(cache, remembered)
-    for name, stage in read_stages(folder).items():
-        total.update(f"[{name}]\0{model_fingerprint(stage, cache)}\n".encode())
-    return total.hexdigest()
+    return total
 
 
 def file_digests(paths: Iterable[Path], cache: Path | None = None) -> dict[Path, str]:

@@ -48,6 +48,7 @@ def _load(folder: Path, number_format: torch.dtype) -> Pipeline:
     check_parts(folder)
     index = read_index(folder)
     loader: Any = pipeline_class(index.get("_class_name"))
+    absent = _absent_parts(index, loader)
     if starts_from_picture(loader) and not issubclass(loader, IFSuperResolutionPipeline):
         loader = AutoPipelineForText2Image  # knows the class that draws with the same parts from noise
     with _one_line_errors(folder), hub_unreachable():
@@ -57,7 +58,7 @@ def _load(folder: Path, number_format: torch.dtype) -> Pipeline:
             local_files_only=True,
             torch_dtype=number_format,
             low_cpu_mem_usage=find_spec("accelerate") is not None,  # left out, diffusers warns without it
-            **_absent_parts(index, loader),
+            **absent,
         )
     if getattr(pipeline, "safety_checker", None) is not None:
         pipeline.safety_checker = None

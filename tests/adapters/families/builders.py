@@ -1,7 +1,7 @@
 """Every family of diffusers that is tested, small: its real classes, schedulers and tokenizers.
 
 `FAMILIES[name](folder)` saves a pipeline with random weights, and beside it a memex.toml with the settings of
-a picture that is drawn in a moment.
+a picture that is drawn in a moment. `EVERY_FAMILY` has those too that take seconds.
 """
 
 import torch
@@ -27,7 +27,7 @@ def _family(save, generation, **others):
     return build
 
 
-FAMILIES = {
+EVERY_FAMILY = {
     "Stable Diffusion 1": _family(sd.stable_diffusion_1, PROMPTED),
     "Stable Diffusion 2 (v-prediction)": _family(sd.stable_diffusion_2, PROMPTED),
     "Stable Diffusion XL": _family(sd.stable_diffusion_xl, PROMPTED),
@@ -41,11 +41,15 @@ FAMILIES = {
     "Kandinsky 2.2": _family(cascades.kandinsky_2_2, PROMPTED),
     "Kandinsky 2.2 in two folders": _family(cascades.kandinsky_2_2_in_two_folders, PROMPTED, prior="-prior"),
     "DeepFloyd IF, stage I": _family(cascades.deepfloyd_if, {"steps": 2, "guidance": 3.0}),
+    "DeepFloyd IF, stages I and II": _family(
+        cascades.deepfloyd_if_with_stage_2, {"steps": 2, "guidance": 3.0}, stage_2="-stage-2"
+    ),
     "Latent consistency": _family(sd.latent_consistency, {"steps": 2, "guidance": 0.0, "size": 32}),
     "SD Turbo": _family(sd.sd_turbo, ONE_STEP),
     "SDXL Turbo": _family(sd.sdxl_turbo, ONE_STEP),
     "Sana": _family(transformers.sana, PROMPTED),
     "AuraFlow": _family(transformers.aura_flow, PROMPTED),
+    "Hunyuan-DiT": _family(transformers.hunyuan_dit, {"steps": 1, "guidance": 3.0}),
     "Lumina 2": _family(transformers.lumina_2, PROMPTED),
     "CogView 4": _family(transformers.cogview_4, PROMPTED),
     "Chroma": _family(transformers.chroma, PROMPTED),
@@ -59,18 +63,14 @@ FAMILIES = {
 }
 
 # Hunyuan-DiT draws nothing smaller than 1,024 pixels; stage II takes 50 steps.
-COSTLY = {
-    "Hunyuan-DiT": _family(transformers.hunyuan_dit, {"steps": 1, "guidance": 3.0}),
-    "DeepFloyd IF, stages I and II": _family(
-        cascades.deepfloyd_if_with_stage_2, {"steps": 2, "guidance": 3.0}, stage_2="-stage-2"
-    ),
-}
+COSTLY = ("Hunyuan-DiT", "DeepFloyd IF, stages I and II")
+FAMILIES = {name: build for name, build in EVERY_FAMILY.items() if name not in COSTLY}
 
 # What diffusers saves and cannot load or draw with again, and what the message says.
 REFUSED = {
     "Stable Diffusion 3 without CLIP": (
         _family(sd.stable_diffusion_3_without_clip, PROMPTED),
-        "must have its text_encoder and tokenizer and text_encoder_2 and tokenizer_2 to draw",
+        "must have its text_encoder and text_encoder_2 and tokenizer and tokenizer_2 to draw",
     ),
     "Stable Cascade": (
         _family(cascades.stable_cascade, {"steps": 2, "guidance": 3.0}),

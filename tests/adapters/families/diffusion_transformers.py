@@ -1,5 +1,7 @@
 """FLUX and other diffusion transformers."""
 
+import json
+
 import diffusers
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler
 from families.latent_parts import autoencoder, deep_autoencoder, video_autoencoder
@@ -72,10 +74,13 @@ def dit(folder):
     transformer = diffusers.DiTTransformer2DModel(
         sample_size=16, in_channels=4, out_channels=8, num_embeds_ada_norm=1000, **HEADS
     )
-    names = {0: "tench, Tinca tinca", 1: "goldfish", 2: "great white shark"}
     diffusers.DiTPipeline(
-        transformer=transformer.eval(), vae=autoencoder(), scheduler=DDIMScheduler(), id2label=names
+        transformer=transformer.eval(), vae=autoencoder(), scheduler=DDIMScheduler()
     ).save_pretrained(folder)
+    # Published models have their classes' names there; diffusers reads them, and does not write them.
+    index = folder / "model_index.json"
+    names = {"0": "tench, Tinca tinca", "1": "goldfish", "2": "great white shark"}
+    index.write_text(json.dumps({**json.loads(index.read_text()), "id2label": names}))
 
 
 def sana(folder):
