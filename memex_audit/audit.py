@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from memex_audit.batch_size import BatchSize
 from memex_audit.errors import ImagesSpent
+from memex_audit.extraction.altered import ALTERATIONS
 from memex_audit.extraction.distances import l2_to_many
 from memex_audit.extraction.matching import Matcher, Nearest, beside
 from memex_audit.extraction.protocol import blind_spot, sequential_test
@@ -201,6 +202,8 @@ class Audit:
         if example_id and self._matcher and len(images):
             height, width = images.shape[1:3]
             training_image = self._matcher.training_image(example_id, height, width)
+            if finding.match and finding.match.alteration and finding.match.example_id == example_id:
+                training_image = ALTERATIONS[finding.match.alteration](training_image)
             # Other generations may have given back other images.
             near = l2_to_many(training_image, images) <= protocol.match_delta
             images = images[near] if near.any() else images

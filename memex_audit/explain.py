@@ -139,14 +139,20 @@ def _claim(finding: Finding, *, redact: bool) -> str:
     if finding.verdict is Verdict.EXTRACTED:
         return f"The model gives back {_what_was_given_back(finding, redact=redact)} for {name}."
     if finding.verdict is Verdict.FLAGGED:
-        return (
-            f"The model draws nearly the same picture for {name} again and again; no training image matched."
-        )
+        return f"The model draws nearly the same picture for {name} again and again; {_flagged_for(finding)}."
     if finding.verdict is Verdict.UNDECIDED:
         return f"It is undecided whether the model gives back a training image for {name}."
     if finding.near_miss:
         return f"Near miss: a generation for {name} lies near a training image, too few for an extraction."
     return f"No training image was given back for {name}."
+
+
+def _flagged_for(finding: Finding) -> str:
+    if finding.match is None:
+        return "no training image matched"
+    if finding.match.kind is MatchKind.TEMPLATE:
+        return "it is a template of the training set, with a varying region filled anew"
+    return "no training image matched by pixels, and the copy detector calls it a copy"
 
 
 def _gives_back_several(finding: Finding) -> bool:
@@ -158,7 +164,8 @@ def _what_was_given_back(finding: Finding, *, redact: bool) -> str:
     if _gives_back_several(finding):
         return _images(finding.images_extracted)
     if finding.match:
-        return f"training image {example_name(finding.match, redact=redact)}"
+        altered = f", {finding.match.alteration}" if finding.match.alteration else ""
+        return f"training image {example_name(finding.match, redact=redact)}{altered}"
     return "a training image"
 
 
@@ -176,7 +183,8 @@ def _evidence(finding: Finding, protocol: Protocol, redact: bool) -> list[str]:
     near = f"{finding.replicas} of {_generations(finding.generations)} within l2 {protocol.match_delta:.3g}"
     said = [f"{near} of a training image (match delta)"]
     if finding.match:
-        said.append(f"nearest l2 {finding.match.distance:.3f}")
+        altered = f" ({finding.match.alteration})" if finding.match.alteration else ""
+        said.append(f"nearest l2 {finding.match.distance:.3f}{altered}")
     enough = protocol.flags_with(finding.generations + finding.set_aside)
     if finding.clique_size:
         agree = f"{finding.clique_size} generations lie pairwise within tile-l2 {protocol.edge_delta:.3g}"
@@ -186,7 +194,7 @@ def _evidence(finding: Finding, protocol: Protocol, redact: bool) -> list[str]:
     if not _gives_back_several(finding):
         said.append(f"the training set holds {_copies(finding)} of the caption's image")
     if finding.match and not _gives_back_several(finding):
-        said.append(_of_match(finding.match))
+        said.append(_of_match(finding, finding.match, redact=redact))
     if finding.trigger:
         said.append(explain_trigger(finding.trigger, redact=redact))
     if finding.set_aside:
@@ -230,9 +238,20 @@ def explain_trigger(trigger: Trigger, *, redact: bool = False) -> str:
     return said if redact else f"{said}: {quoted(trigger.text)}"
 
 
-def _of_match(match: Match) -> str:
-    under = "this caption" if match.kind is MatchKind.MATCHING else "another caption"
-    return f"the image stands under {under} ({match.kind.value}), k = {match.k} within match delta of it"
+def _of_match(finding: Finding, match: Match, *, redact: bool) -> str:
+    name = example_name(match, redact=redact)
+    if match.kind is MatchKind.TEMPLATE:
+        said = f"outside of where near-copies of {name} differ it equals them ({match.kind.value})"
+    else:
+        under = "this caption" if match.kind is MatchKind.MATCHING else "another caption"
+        which = "the image" if finding.verdict is not Verdict.FLAGGED else name
+        said = f"{which} stands under {under} ({match.kind.value})"
+    said += f", k = {match.k} within match delta of it"
+    if match.cosine is not None:
+        said += f", cosine {match.cosine:.2f}"
+    if match.sscd is not None:
+        said += f", SSCD {match.sscd:.2f}"
+    return said
 
 
 def _how_sure(finding: Finding, protocol: Protocol) -> str:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 
 from memex_audit.explain import LOOK_CLOSER, counted, digest, percent, percent_beside, quoted, with_repeat
-from memex_audit.rates.bounds import groups_needed
 from memex_audit.rates.verdicts import untargeted_verdict
 from memex_audit.records import ImageReplicated, RunVerdict, UntargetedResult, UntargetedThreshold
 
@@ -104,6 +103,8 @@ def untargeted_next(result: UntargetedResult) -> str:
         return "nothing; more pictures (--memex-untargeted N) lower the bound"
     if result.set_aside > result.generations:
         return "mend what made pictures unusable: most of what was drawn could not be judged"
+    from memex_audit.rates.bounds import groups_needed
+
     needed = groups_needed(result.limit, result.confidence, result.replicating)
     return f"--memex-untargeted {needed} settles it if no further picture replicates one"
 

@@ -1,11 +1,14 @@
 """Judge one prompt: what its generations look like, and what they lie near -> a finding with its evidence."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memex_audit.extraction.altered import ALTERATIONS
+from memex_audit.extraction.distances import l2_to_many
+from memex_audit.extraction.likeness import altered_neighbor, altered_own, detected_copy, template_of
 from memex_audit.extraction.matching import Matcher, Nearest
 from memex_audit.extraction.protocol import blind_spot_of_outcome, look_of, sequential_test
 from memex_audit.extraction.verdicts import (
@@ -78,7 +81,7 @@ def judge(
         matcher: None where there is no training set.
         evaluations_per_image: network evaluations that a picture costs.
     """
-    found = _extracted(look, clique, protocol, matcher)
+    found = _extracted(look, clique, protocol, matcher) or _altered(look, clique, protocol, matcher)
     closest = found or nearest_example(look.own, match_delta=protocol.match_delta, at_least=1)
     near = near_examples(look.own, match_delta=protocol.match_delta)
     if found and found.example_id not in look.own.example_ids:
@@ -102,7 +105,7 @@ def judge(
         replicas=len(replica_rows),
         replica_seeds=tuple(look.seeds[row] for row in replica_rows),
         blind_spot=_blind_spot(look, protocol),
-        match=_match(prompt, look, closest, protocol, matcher) if closest and matcher else None,
+        match=_match(prompt, look, clique, closest, protocol=protocol, matcher=matcher) if matcher else None,
         nearest=_least_distance(look.own, found),
         images_extracted=len(images),
         images=images[:MOST_NAMED] if counts_images else (),
@@ -157,12 +160,33 @@ def _extracted(
     if own or not clique.flagged or not matcher or protocol.unit is Unit.TRAINING_IMAGE:
         return own
     near = matcher.distances_to_neighbors(look.images[list(clique.members)])
-    enough = sequential_test(protocol).flag_at[_number_of(look, protocol)]
-    other = nearest_example(near, match_delta=delta, at_least=enough)
+    other = nearest_example(near, match_delta=delta, at_least=_enough(look, protocol))
     if other is None:
         return None
     rows = tuple(clique.members[row] for row in other.rows)
     return NearestExample(example_id=other.example_id, distance=other.distance, rows=rows)
+
+
+def _altered(
+    look: Look, clique: CliqueReading, protocol: Protocol, matcher: Matcher | None
+) -> NearestExample | None:
+    """Return the training image that comes back mirrored or cropped: the caption's own, or a clique's."""
+    if matcher is None or not len(look.images) or protocol.unit is Unit.TRAINING_IMAGE:
+        return None
+    delta = protocol.match_delta
+    own = altered_own(
+        look.images, look.own.example_ids, matcher, match_delta=delta, at_least=SEEDS_FOR_EXTRACTION
+    )
+    if own or not clique.flagged:
+        return own
+    members = look.images[list(clique.members)]
+    other = altered_neighbor(members, matcher, match_delta=delta, at_least=_enough(look, protocol))
+    return replace(other, rows=tuple(clique.members[row] for row in other.rows)) if other else None
+
+
+def _enough(look: Look, protocol: Protocol) -> int:
+    """Return the clique size that flags at this look."""
+    return sequential_test(protocol).flag_at[_number_of(look, protocol)]
 
 
 def _images_extracted(near: tuple[NearestExample, ...]) -> tuple[ImageExtracted, ...]:
@@ -174,15 +198,54 @@ def _images_extracted(near: tuple[NearestExample, ...]) -> tuple[ImageExtracted,
 
 
 def _match(
-    prompt: AuditPrompt, look: Look, found: NearestExample, protocol: Protocol, matcher: Matcher
+    prompt: AuditPrompt,
+    look: Look,
+    clique: CliqueReading,
+    closest: NearestExample | None,
+    *,
+    protocol: Protocol,
+    matcher: Matcher,
+) -> Match | None:
+    """Say which training image came back; of a clique that is near none, what it is like."""
+    if closest:
+        own = closest.example_id in prompt.example_ids
+        return _described(
+            closest, MatchKind.MATCHING if own else MatchKind.RETRIEVED, look, protocol, matcher
+        )
+    if not clique.flagged or protocol.unit is Unit.TRAINING_IMAGE:
+        return None
+    members = look.images[list(clique.members)]
+    template = template_of(
+        members, matcher, match_delta=protocol.match_delta, at_least=_enough(look, protocol)
+    )
+    if template:
+        rows = tuple(clique.members[row] for row in template.rows)
+        return _described(replace(template, rows=rows), MatchKind.TEMPLATE, look, protocol, matcher)
+    name = detected_copy(members, matcher)
+    if name is None:
+        return None
+    kind = MatchKind.MATCHING if name in prompt.example_ids else MatchKind.RETRIEVED
+    distance = float(matcher.distances_to(members, [name]).distances.min())
+    found = NearestExample(example_id=name, distance=distance, rows=clique.members)
+    return _described(found, kind, look, protocol, matcher)
+
+
+def _described(
+    found: NearestExample, kind: MatchKind, look: Look, protocol: Protocol, matcher: Matcher
 ) -> Match:
     height, width = look.images.shape[1:3]
-    own = found.example_id in prompt.example_ids
+    image = matcher.training_image(found.example_id, height, width)
+    near = look.images[list(found.rows)]
+    altered = ALTERATIONS[found.alteration](image) if found.alteration else image
+    nearest = near[int(l2_to_many(altered, near).argmin())]
     return Match(
         example_id=found.example_id,
         distance=found.distance,
-        kind=MatchKind.MATCHING if own else MatchKind.RETRIEVED,
+        kind=kind,
         k=matcher.count_within(found.example_id, protocol.match_delta, height, width),
+        alteration=found.alteration,
+        cosine=matcher.cosine(nearest, image),
+        sscd=matcher.copy_cosine(nearest, image),
     )
 
 

@@ -44,11 +44,13 @@ class Unit(StrEnum):
 class MatchKind(StrEnum):
     """How the training image that was given back is tied to the prompt (Webster 2023).
 
-    MATCHING: it stands under the prompt's own caption. RETRIEVED: it stands under another one.
+    MATCHING: it stands under the prompt's own caption. RETRIEVED: it stands under another one. TEMPLATE: the
+    generations equal it outside of a region in which its near-copies differ; no extraction.
     """
 
     MATCHING = "matching"
     RETRIEVED = "retrieved"
+    TEMPLATE = "template"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,16 +271,23 @@ class Protocol:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """The training image that was given back.
+    """The training image that was given back; of a flagged prompt the one that its template or a copy
+    detector points to.
 
-    `distance`: l2 of the nearest generation to it; `k`: training images within match delta of it,
-    itself included (Carlini et al. 2023, definition 2), among its nearest neighbours by embedding.
+    `distance`: l2 of the nearest generation to it (of a template over what the near-copies share); `k`:
+    training images within match delta of it, itself included (Carlini et al. 2023, definition 2), among its
+    nearest neighbours by embedding. `alteration`: how it was altered to match, such as "mirrored"; empty as it
+    is. `cosine`, `sscd`: of the embedder, and of the copy detector where one is given, between that generation
+    and the training image.
     """
 
     example_id: str
     distance: float
     kind: MatchKind
     k: int
+    alteration: str = ""
+    cosine: float | None = None
+    sscd: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from memex_audit.extraction.altered import ALTERATIONS
 from memex_audit.extraction.distances import l2_between
 from memex_audit.extraction.fitting import fit_to
 from memex_audit.protocols import Embedder, Index, Pictures
@@ -40,11 +41,16 @@ class Matcher:
     """Looks generations up in the training set; the index and the embedder are loaded when first needed."""
 
     def __init__(
-        self, training_set: Pictures, index: Callable[[], Index], embedder: Callable[[], Embedder]
+        self,
+        training_set: Pictures,
+        index: Callable[[], Index],
+        embedder: Callable[[], Embedder],
+        copy_detector: Callable[[], Embedder] | None = None,
     ) -> None:
         self._training_set = training_set
         self._index = index
         self._embedder = embedder
+        self._copy_detector = copy_detector
 
     def training_image(self, example_id: str, height: int, width: int) -> NDArray[np.uint8]:
         """Return a training image at (height, width), uint8 (height, width, 3)."""
@@ -64,6 +70,22 @@ class Matcher:
             start += len(block)
         return Nearest(distances=distances, example_ids=tuple(example_ids))
 
+    def distances_to_altered(
+        self, images: NDArray[np.uint8], example_ids: Sequence[str]
+    ) -> dict[str, Nearest]:
+        """Return, by alteration, the l2 of every generation to each of these training images altered so."""
+        found = {name: np.zeros((len(images), len(example_ids))) for name in ALTERATIONS}
+        start = 0
+        for block in self._blocks(example_ids, *images.shape[1:3]):
+            for name, alter in ALTERATIONS.items():
+                altered = np.stack([alter(pixels) for pixels in block])
+                found[name][:, start : start + len(block)] = l2_between(images, altered)
+            start += len(block)
+        return {
+            name: Nearest(distances=distances, example_ids=tuple(example_ids))
+            for name, distances in found.items()
+        }
+
     def _blocks(self, example_ids: Sequence[str], height: int, width: int) -> Iterator[NDArray[np.uint8]]:
         """Yield the training images in order, uint8 (m, height, width, 3): thousands do not fit in memory."""
         most = max(1, FITTED_BYTES // (height * width * 3))
@@ -79,9 +101,44 @@ class Matcher:
 
     def distances_to_neighbors(self, images: NDArray[np.uint8], n: int = NEIGHBORS) -> Nearest:
         """Return every generation's l2 to the `n` training images nearest to any of them by embedding."""
+        return self.distances_to(images, self.neighbor_ids(images, n))
+
+    def neighbor_ids(self, images: NDArray[np.uint8], n: int = NEIGHBORS) -> tuple[str, ...]:
+        """Return the `n` training images nearest to any of these pictures by embedding, nearest first."""
         best = self._neighbors(images, n)
         nearest = sorted(best, key=lambda row: -best[row])[:n]
-        return self.distances_to(images, [self._index().example_ids[row] for row in nearest])
+        return tuple(self._index().example_ids[row] for row in nearest)
+
+    def near_copies(self, example_id: str) -> tuple[str, ...]:
+        """Return the training images within the embedder's duplicate similarity of one, itself included."""
+        index, embedder = self._index(), self._embedder()
+        vector = embedder.embed(self._training_set.load([example_id]))
+        cosines, rows = index.search(vector, min(K_NEIGHBORS, len(index.example_ids)))
+        near = rows[0][cosines[0] >= embedder.duplicate_similarity]
+        return tuple(index.example_ids[row] for row in near)
+
+    # -- cosines, which report and do not decide
+
+    def cosine(self, picture: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+        """Return the cosine of the embedder between two pictures."""
+        return _cosine(self._embedder(), picture, other)
+
+    def copy_cosine(self, picture: NDArray[np.uint8], other: NDArray[np.uint8]) -> float | None:
+        """Return the copy detector's cosine between two pictures; None where there is none."""
+        return _cosine(self._copy_detector(), picture, other) if self._copy_detector else None
+
+    @property
+    def copy_threshold(self) -> float:
+        """The cosine from which on a copy detector calls two pictures copies; above 1 without one."""
+        return self._copy_detector().duplicate_similarity if self._copy_detector else 2.0
+
+    def most_alike(self, picture: NDArray[np.uint8], example_ids: Sequence[str]) -> tuple[str, float] | None:
+        """Return which of these training images a copy detector finds most alike, and its cosine."""
+        if self._copy_detector is None or not example_ids:
+            return None
+        vectors = self._copy_detector().embed([picture, *self._training_set.load(example_ids)])
+        cosines = vectors[1:] @ vectors[0]
+        return example_ids[int(cosines.argmax())], float(cosines.max())
 
     def distances_to_others(self, images: NDArray[np.uint8], example_ids: Sequence[str]) -> Nearest:
         """Return every generation's l2 to the training images that are near any of them by embedding.
@@ -141,3 +198,8 @@ class Matcher:
             if other != example_id
         ]
         return 1 + int(np.count_nonzero(np.array(others) <= delta))
+
+
+def _cosine(embedder: Embedder, picture: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    one, two = embedder.embed([picture, other])
+    return float(min(1.0, max(-1.0, one @ two)))

@@ -21,11 +21,13 @@ EVERY_EDGE = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NearestExample:
-    """A training image with the generations (rows) within match delta of it, and its least distance."""
+    """A training image with the generations (rows) within match delta of it, and its least distance; or of it
+    altered, by the name of the alteration."""
 
     example_id: str
     distance: float
     rows: tuple[int, ...]
+    alteration: str = ""
 
 
 def enough_judged(n_judged: int, n_set_aside: int) -> bool:

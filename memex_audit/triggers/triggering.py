@@ -27,6 +27,9 @@ def with_trigger(bench: "Workbench", finding: Finding, budget: int) -> Finding:
     """
     if not budget or finding.verdict is not Verdict.EXTRACTED or finding.match is None:
         return finding
+    if finding.match.alteration:
+        # The search compares with training images as they are.
+        return finding
     return replace(finding, trigger=find_trigger(bench, finding, budget))
 
 

@@ -165,6 +165,7 @@ def test_the_report_holds_the_finding_as_it_is(result):
     assert data["findings"][0]["prompt"] == "Zebra portrait by Jane Roe"
     assert data["findings"][0]["match"] == {
         "example_id": "zebra-portrait-by-jane-roe.png", "distance": 0.03125, "kind": "matching", "k": 64,
+        "alteration": "", "cosine": None, "sscd": None,
     }  # fmt: skip
     assert data["rate"]["extracted_groups"] == 1
     assert data["set_aside"]["by_reason"] == {"empty caption": 1}
