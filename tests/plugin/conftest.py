@@ -103,6 +103,14 @@ class Project:
         """Judge the handful of captions as what they are."""
         self.pytester.makeconftest(CONFTEST)
 
+    def take_the_model_that_is_named(self) -> None:
+        """Have no generator of its own: the model is what --memex-model says."""
+        self.pytester.makeconftest("from importlib import import_module\n\nimport pytest\n" + MANY_CAPTIONS)
+
+    def write_module(self, name: str) -> None:
+        """Write a module that has the generator as a class, Copier."""
+        (self.path / f"{name}.py").write_text(CONFTEST)
+
     def captions(self, *captions: str) -> None:
         """Put one picture with its caption into images/ for each."""
         folder = self.path / "images"
