@@ -23,7 +23,8 @@ PICTURE_ARGUMENTS = ("strength", "mask_image", "control_image")
 def takes_prompts(pipeline: Pipeline) -> bool:
     """Whether what is drawn depends on a prompt, or on the label of a class."""
     takes = inspect.signature(pipeline.__call__).parameters
-    return "prompt" in takes or ("class_labels" in takes and _n_classes(pipeline) is not None)
+    by_class = "class_labels" in takes and _n_classes(pipeline) is not None
+    return _takes_prompt(takes) or by_class
 
 
 def ask(pipeline: Pipeline, prompts: Sequence[str]) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def ask(pipeline: Pipeline, prompts: Sequence[str]) -> dict[str, Any]:
         ModelError: it takes neither prompts nor labels nor a number of pictures; or a prompt is no label.
     """
     takes = inspect.signature(pipeline.__call__).parameters
-    if "prompt" in takes:
+    if _takes_prompt(takes):
         return {"prompt": list(prompts)}
     asked: dict[str, Any] = {}
     if takes_prompts(pipeline):
@@ -46,6 +47,14 @@ def ask(pipeline: Pipeline, prompts: Sequence[str]) -> dict[str, Any]:
             f"{type(pipeline).__name__} takes none of them; offer it as a `memex_generator` of your own."
         )
     return asked
+
+
+def _takes_prompt(takes: Mapping[str, inspect.Parameter]) -> bool:
+    if "prompt" in takes:
+        return True
+    # A pipeline of the user's own may pass its arguments on.
+    passes_on = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in takes.values())
+    return passes_on and "batch_size" not in takes
 
 
 def _label(pipeline: Pipeline, prompt: str) -> int:
