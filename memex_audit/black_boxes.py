@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from memex_audit.config import API_KEY_ENV, Settings
 from memex_audit.errors import ConfigurationError
+from memex_audit.generation.black_box.endpoint import PREFIX
 from memex_audit.protocols import Generator
 from memex_audit.records import Frame, PromptSet
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from memex_audit.generation.black_box.recorded_pictures import RecordedPictures
 
 FOLDER = "folder:"
-ENDPOINT = "openai+"
+ENDPOINT = PREFIX
 OBJECT = "python:"
 
 # Options of a sampler that is not here: a picture of a black box would be the same with any value.

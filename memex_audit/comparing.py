@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from memex_audit.errors import ComparisonError
+from memex_audit.generation.black_box.endpoint import name_of_endpoint
 from memex_audit.rates.comparison import Comparison, PromptOutcome, compare_outcomes, outcome_of
 from memex_audit.records import AuditResult, Finding, Protocol, Provenance, Unit, prompt_set_digest
 
@@ -110,6 +111,8 @@ def model_name(model: str, lora: str | None = None, weight: float | None = None)
 
 
 def _last_part(name: str) -> str:
+    if endpoint := name_of_endpoint(name):
+        return endpoint
     path = PurePath(name)
     # NAME/MODEL is a hub id as well as a folder; what is longer, or starts at the root, is a folder.
     return path.name if path.is_absolute() or len(path.parts) > 2 or name.startswith((".", "~")) else name

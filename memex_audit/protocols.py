@@ -3,7 +3,7 @@
 Adapters of heavy libraries stand behind these; a user's own object that offers the same is as good.
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from memex_audit.records import Generation, GenerationRequest, Prediction, SetAside, TrainingExample
@@ -20,7 +20,8 @@ class Generator(Protocol):
     `fingerprint` identifies the model's weights, `settings` everything else that changes a picture;
     both are part of a stored generation's identity. `seeded`: the same request gives the same picture.
     `shareable`: several processes may use it at once. `evaluations_per_image`: network evaluations on
-    one latent that a picture costs (guidance doubles them).
+    one latent that a picture costs (guidance doubles them), 0 where nobody knows. One whose pictures are paid
+    for may say `keeps_every_batch = True`: each batch is then of one prompt, and written before the next.
     """
 
     fingerprint: str
@@ -44,6 +45,17 @@ class ReadsTokens(Protocol):
     def read_tokens(self, prompt: str) -> tuple[Hashable, int]:
         """Return what identifies the tokens that are read, and how many more are cut off."""
         ...
+
+
+@runtime_checkable
+class ReportsSteps(Protocol):
+    """What a Generator may offer beside: how far it is with what it draws at the moment.
+
+    `on_step` is None until somebody listens, on a terminal; then it is to be called after each step with the
+    step's number, from 1, and the number of steps.
+    """
+
+    on_step: Callable[[int, int], None] | None
 
 
 @runtime_checkable

@@ -40,11 +40,20 @@ class Spending:
         return self._budget != Budget() or self._pictures_left is not None
 
     def may_draw(self, pictures: int, evaluations_per_image: int) -> bool:
-        """Whether so many more pictures are within the budget, as far as can be known."""
+        """Whether so many more pictures are within the budget, as far as can be known.
+
+        Raises:
+            ConfigurationError: the budget is in evaluations, and nobody knows how many a picture takes.
+        """
         left = self._pictures_left() if self._pictures_left else None
         if left is not None and pictures > left:
             return False
         if self._budget.evaluations is not None:
+            if not evaluations_per_image:
+                raise ConfigurationError(
+                    "--memex-budget must be in minutes for a generator that does not know how many network "
+                    "evaluations a picture takes, got network evaluations; give minutes, such as 30min."
+                )
             return self._spent + pictures * evaluations_per_image <= self._budget.evaluations * self._share
         if self._budget.minutes is None or self._began is None:
             return True

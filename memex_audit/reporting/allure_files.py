@@ -176,13 +176,14 @@ def metrics_of(result: AuditResult, *, now: float) -> list[dict[str, object]]:
     if rate is None or result.provenance is None:
         return []
     evaluations = sum(finding.network_evaluations for finding in result.findings)
-    figures = (
+    figures: list[tuple[str, str, float, str, str]] = [
         ("extraction_rate", "extraction rate", 100 * rate.extracted_groups / rate.groups, "%", "lower"),
         ("upper_bound", "extraction rate, upper bound", 100 * rate.upper, "%", "lower"),
         ("near_misses", "near misses", rate.near_misses, "", "lower"),
         ("generations", "generations judged", rate.generations, "", "neutral"),
-        ("network_evaluations", "network evaluations", evaluations, "", "neutral"),
-    )
+    ]
+    if evaluations:  # of a model that can only be asked nobody knows them
+        figures.append(("network_evaluations", "network evaluations", evaluations, "", "neutral"))
     start = datetime.fromisoformat(result.provenance.started).timestamp()
     common = {"start": round(1000 * start), "stop": round(1000 * now)}
     group = {"group": "memex", "groupTitle": "Memorization audit"}

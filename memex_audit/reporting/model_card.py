@@ -10,6 +10,7 @@ from memex_audit.errors import ReportError
 from memex_audit.explain import quoted
 from memex_audit.explain_rate import how_bounded, rate_sentence
 from memex_audit.explain_run import as_sentence, explain_power, explain_verdict, not_proven
+from memex_audit.generation.black_box.endpoint import name_of_endpoint
 from memex_audit.records import AuditResult, Provenance, Rate
 from memex_audit.reporting.markdown import code, prose
 
@@ -41,6 +42,8 @@ def model_name(model: str) -> str:
     >>> model_name("./out/my-finetune/"), model_name("someone/model@0123abc")
     ('my-finetune', 'model')
     """
+    if endpoint := name_of_endpoint(model):
+        return quoted(endpoint)[1:-1]
     return quoted(PurePath(model.partition("@")[0]).name or "model")[1:-1]
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from memex_audit.records import SetAside
-from memex_audit.training_set.fingerprints import open_regular
 from memex_audit.table_lines import Line, read_lines
+from memex_audit.training_set.fingerprints import open_regular
 
 METADATA = ("metadata.csv", "metadata.jsonl")
 PICTURES = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")

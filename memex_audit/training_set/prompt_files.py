@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from memex_audit.errors import TrainingSetError
 from memex_audit.records import AuditPrompt, Frame, PromptSet, SetAside
-from memex_audit.training_set.prompts import normalize, prompt_id_of
 from memex_audit.table_lines import Line, read_lines
+from memex_audit.training_set.prompts import normalize, prompt_id_of
 
 if TYPE_CHECKING:
     from memex_audit.training_set.prompt_table import Facts

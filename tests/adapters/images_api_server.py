@@ -114,6 +114,11 @@ def draw(handler: Handler, fields: dict) -> None:
     give(*pictures)(handler, fields)
 
 
+def draw_by_seed(handler: Handler, fields: dict) -> None:
+    """Answer each seed of a prompt with one picture, as a server that takes seeds does."""
+    give(png(noise(fields["seed"] + len(fields["prompt"]))))(handler, fields)
+
+
 def fail(status: int, error: object = None, **headers: str) -> Behaviour:
     """Answer with an error in the form of the images API."""
 

@@ -5,8 +5,14 @@ from types import SimpleNamespace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memex_audit.controls import negative_control, negative_prompts, negative_set, recombined_prompts
-from memex_audit.records import Calibration
+from memex_audit.controls import (
+    negative_control,
+    negative_prompts,
+    negative_set,
+    recombined_prompts,
+    why_no_negative_control,
+)
+from memex_audit.records import Calibration, Verdict
 from memex_audit.specimen import HELD_OUT_CAPTIONS
 
 words = st.text(alphabet="abcdefg", min_size=1, max_size=4)
@@ -63,3 +69,28 @@ def test_a_calibrated_model_reports_its_calibration_and_draws_nothing():
     )  # fmt: skip
     control = negative_control(SimpleNamespace(calibration=calibration))
     assert (control.kind, control.prompts, control.detected) == ("negative", 834, 8)
+
+
+def test_a_prompt_that_could_not_be_judged_is_none_that_raised_no_alarm():
+    verdicts = (Verdict.NOT_FLAGGED, Verdict.UNDECIDED, Verdict.FLAGGED, Verdict.UNDECIDED)
+    bench = SimpleNamespace(
+        calibration=Calibration(
+            source="default", edge_delta=0.1, match_delta=0.1, clique_size=4, protocol="default"
+        ),
+        settings=SimpleNamespace(lora=None, seed=0),
+        prompts=negative_set(["red car", "green tree"]),
+        audit=lambda _: SimpleNamespace(
+            findings=lambda: [SimpleNamespace(verdict=verdict) for verdict in verdicts]
+        ),
+    )
+    control = negative_control(bench)
+    assert (control.prompts, control.detected) == (2, 1)
+
+
+def test_recorded_pictures_show_no_negative_control_and_a_model_that_draws_does():
+    default = Calibration(
+        source="default", edge_delta=0.1, match_delta=0.1, clique_size=4, protocol="default"
+    )
+    recorded = SimpleNamespace(calibration=default, generator=SimpleNamespace(draws=False))
+    assert "a folder of generations holds none" in str(why_no_negative_control(recorded))
+    assert why_no_negative_control(SimpleNamespace(calibration=default, generator=object())) is None

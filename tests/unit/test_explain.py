@@ -140,7 +140,20 @@ def test_an_undecided_prompt_says_why(judged, aside, reason):
 
 
 def test_generations_set_aside_are_counted():
-    assert "3 generations more set aside" in explained(set_aside=3)
+    assert "3 generations more set aside: blank, broken or of another size" in explained(set_aside=3)
+
+
+def test_what_a_filter_refused_and_what_a_folder_lacks_is_told_from_broken_pictures():
+    assert "4 generations more set aside: refused by a content filter" in explained(set_aside=4, refused=4)
+    assert "4 generations more set aside: 2 refused by a content filter, 1 not in the folder, 1 blank, " in (
+        explained(set_aside=4, refused=2, absent=1)
+    )
+
+
+def test_a_prompt_of_which_a_folder_holds_too_few_pictures_says_so():
+    assert "not at all: the folder holds 3 of the 4 generations that a look at it takes." in explained(
+        verdict=Verdict.UNDECIDED, match=None, generations=3, set_aside=1, absent=1
+    )
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))

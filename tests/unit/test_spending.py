@@ -71,3 +71,18 @@ def test_a_budget_is_minutes_or_network_evaluations(text, budget):
 def test_any_other_budget_is_refused(text):
     with pytest.raises(ConfigurationError, match="--memex-budget must be a positive number of minutes or"):
         read_settings({"budget": text})
+
+
+def test_pictures_that_an_endpoint_may_still_be_asked_for_bound_what_is_drawn():
+    left = [5]
+    spending = Spending(None, pictures_left=lambda: left[0])
+    assert spending.has_end
+    assert spending.may_draw(5, 0)
+    assert not spending.may_draw(6, 0)
+    left[0] = 0
+    assert not spending.may_draw(1, 0)
+
+
+def test_evaluations_that_nobody_knows_are_no_budget():
+    with pytest.raises(ConfigurationError, match="must be in minutes for a generator that does not know how"):
+        Spending(Budget(evaluations=100)).may_draw(1, 0)

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from memex_audit.errors import ConfigurationError
 
+PREFIX = "openai+"
 # What may stand in the query: the request's own fields.
 FIELDS = ("model", "n", "size", "seed", "response_format", "quality", "style")
 FORMATS = ("b64_json", "url", "none")
@@ -46,6 +47,18 @@ class Endpoint:
     def fingerprint(self) -> str:
         """SHA-256 of address and model's name: what answers under them may change without a sign."""
         return hashlib.sha256(f"images API\0{self.url}\0{self.model}".encode()).hexdigest()
+
+
+def name_of_endpoint(model: str) -> str | None:
+    """Name the model of an endpoint for lists and files; None where a --memex-model names none.
+
+    >>> name_of_endpoint("openai+https://api.example.org/v1?model=pictor-3"), name_of_endpoint("./model")
+    ('pictor-3 at api.example.org', None)
+    """
+    if not model.startswith(PREFIX):
+        return None
+    parts = urlsplit(model.removeprefix(PREFIX))
+    return f"{dict(parse_qsl(parts.query)).get('model', 'a model')} at {parts.netloc}"
 
 
 def is_local(host: str) -> bool:
