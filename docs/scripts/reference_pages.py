@@ -30,6 +30,7 @@ TOPICS: Mapping[str, tuple[str, ...]] = {
         "canaries", "neighbours", "max_pixels",
     ),
     "How pictures are drawn": (*DRAWN_WITH, "seed"),
+    "Models that can only be asked": ("max_images", "requests_per_minute", "api_key_env"),
     "How a prompt is decided": (
         "preset", "generations", "edge_delta", "match_delta", "clique_size", "calibration", "minimal_trigger",
     ),

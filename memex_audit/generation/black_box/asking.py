@@ -152,7 +152,9 @@ class Asking:
             state = "the endpoint does not take its key" if self._key.is_set else "it is not set"
             advice = f"check the environment variable {self._key.name}: {state}"
             return self._final(f"must let us in, got HTTP {status}", said, advice)
-        advice = "check address, model, size and response_format"
+        advice = "check address, model and size"
+        if "response_format" in said:  # some models of OpenAI refuse the field, and give base64 without it
+            advice = "add response_format=none to the address"
         return self._final(f"must take the request, got HTTP {status}", said, advice)
 
     def _momentary(self, answer: Answer) -> Exception:

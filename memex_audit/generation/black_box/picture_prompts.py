@@ -40,12 +40,13 @@ def find_prompt(path: Path) -> PicturePrompt | None:
 def of_file_name(stem: str) -> PicturePrompt | None:
     """Return the words that Midjourney puts into a name: the beginning of the prompt, without its marks.
 
-    >>> of_file_name("someone_a_lighthouse_in_fog_0a1b2c3d-0000-4000-8000-0123456789ab_2").text
+    >>> of_file_name("someone_a_lighthouse_in_fog_--ar_21_--v_6_0a1b2c3d-0000-4000-8000-0123456789ab_2").text
     'a lighthouse in fog'
     """
     found = JOB_NAME.fullmatch(stem)
     words = " ".join(found["words"].replace("_", " ").split()) if found else ""
-    return PicturePrompt(text=words) if words else None
+    text = PARAMETERS.sub("", f" {words}").strip()
+    return PicturePrompt(text=text) if text else None
 
 
 def of_description(text: str) -> PicturePrompt:

@@ -167,7 +167,7 @@ def write_png(path, number, **texts):
 def test_names_of_midjourney_give_the_words_of_the_prompt(tmp_path):
     for number in range(4):
         write_png(tmp_path / f"someone_a_lighthouse_in_fog_{JOB}_{number}.png", number)
-    write_png(tmp_path / "upscaled" / f"someone_a_red_bicycle_{JOB}.png", 5)
+    write_png(tmp_path / "upscaled" / f"someone_a_red_bicycle_--ar_21_--stylize_80_--v_6_{JOB}.png", 5)
     recorded = read_recorded(tmp_path)
     assert {prompt: len(recorded.of(prompt)) for prompt in recorded.prompts} == {
         "a lighthouse in fog": 4,

@@ -172,7 +172,12 @@ FINAL = {
     "a wrong key": (401, {"message": "bad key"}, "got HTTP 401 (bad key); check the environment variable"),
     "no access": (403, "closed", "must let us in, got HTTP 403 (closed)"),
     "no such model": (404, {"message": "no model"}, "got HTTP 404 (no model); check address"),
-    "a wrong field": (400, {"code": "unknown_parameter", "message": "size"}, "got HTTP 400 (size)"),
+    "a wrong size": (400, {"code": "invalid_value", "message": "size"}, "got HTTP 400 (size); check address"),
+    "a refused field": (
+        400,
+        {"code": "unknown_parameter", "message": "Unknown parameter: 'response_format'."},
+        "; add response_format=none to the address.",
+    ),
     "no credit": (429, {"code": "insufficient_quota", "message": "pay"}, "got HTTP 429 (pay); top up"),
 }  # fmt: skip
 
