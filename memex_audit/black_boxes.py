@@ -151,8 +151,8 @@ def _open_endpoint(settings: Settings, around: Surroundings) -> "ImagesApi":
         )
     if settings.max_images is not None:
         around.note(
-            f"{endpoint.host} is asked for at most {settings.max_images:,} pictures (--memex-max-images); "
-            f"{asked.asked:,} of them were asked before this run"
+            f"{endpoint.host} is asked for at most {settings.max_images:,} pictures, in all runs with this "
+            "store (--memex-max-images)"
         )
     return ImagesApi(
         endpoint,

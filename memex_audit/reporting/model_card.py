@@ -112,11 +112,12 @@ def eval_results_file(result: AuditResult, *, benchmark: str, task_id: str) -> s
 def _paragraph(result: AuditResult, rate: Rate, provenance: Provenance) -> str:
     version = f"memex-audit {provenance.memex_version}"
     found = f"{explain_verdict(result)} {rate_sentence(rate)}."
+    hashed = "address and name" if name_of_endpoint(provenance.model) else "files"
     return (
         f"Audited for memorized training images with {code(version)} on {provenance.started[:10]}: "
         f"**{result.verdict.value.upper()}**. {prose(found)}\n\n"
         f"A pass does not show: {prose(not_proven(result))}. {prose(as_sentence(explain_power(result)))} "
-        f"SHA-256 over the model's files: {code(provenance.model_fingerprint)}."
+        f"SHA-256 over the model's {hashed}: {code(provenance.model_fingerprint)}."
     )
 
 

@@ -30,7 +30,7 @@ class FolderOfImages:
 
     seeded = True
     shareable = True
-    device = "none"
+    device = "elsewhere"
     # Nobody knows what these pictures cost.
     evaluations_per_image = 0
     draws = False

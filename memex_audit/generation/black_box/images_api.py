@@ -35,7 +35,7 @@ class ImagesApi:
     """
 
     shareable = True
-    device = "none"
+    device = "elsewhere"
     # The server does not say.
     evaluations_per_image = 0
     # What was paid for is written down before anything else is asked.

@@ -62,6 +62,13 @@ def test_the_paragraph_says_how_sure_and_what_is_not_shown(result):
     assert "SHA-256 over the model's files: `ab`." in text
 
 
+def test_an_endpoint_is_hashed_by_its_address_and_name(result):
+    asked = replace(result.provenance, model="openai+https://api.example.org/v1?model=pictor")
+    text = ModelCard(model_card_block(replace(result, provenance=asked))).text
+    assert "SHA-256 over the model's address and name: `ab`." in text
+    assert model_name(asked.model) == "pictor at api.example.org"
+
+
 def test_a_card_shows_no_prompt_and_no_training_image(result):
     assert "zebra" not in model_card_block(result).lower()
     assert "zebra" not in eval_results_file(result, benchmark="a/b", task_id="c").lower()
