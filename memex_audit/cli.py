@@ -86,7 +86,8 @@ def mine(training_set: str, out: Path, **options: str | None) -> None:
     help="Measure only the screens' thresholds, and put them into the calibration that --out names.",
 )
 @settings_options(
-    "model", "lora", "training_set", "embedder", "prompts", "max_prompts", "preset", "generations",
+    "model", "model_config", "textual_inversion", "lora",
+    "training_set", "embedder", "prompts", "max_prompts", "preset", "generations",
     "clique_size", *DRAWN_WITH, "seed", "store",
     "max_images", "requests_per_minute", "api_key_env",
 )  # fmt: skip

@@ -66,6 +66,8 @@ class Settings:
     """Every option with its default; None means that the preset, the calibration or the model decides."""
 
     model: str = DEFAULT_MODEL
+    model_config: str | None = None
+    textual_inversion: str | None = None
     lora: Lora | None = None
     training_set: str | None = None
     embedder: str = AUTO
@@ -303,6 +305,11 @@ OPTIONS: tuple[Option, ...] = (
            help="model to audit: a diffusers folder, a hub id NAME/MODEL@REVISION, folder:PATH of "
                 "generations, an endpoint openai+https://HOST/v1?model=NAME, python:MODULE:FACTORY, or "
                 "specimen:duplicated / specimen:deduplicated (default: the latter)"),
+    Option(name="model_config", parse=str, metavar="FOLDER",
+           help="configuration and tokenizers of a model that is one .safetensors file: a pipeline folder of "
+                "its family, with or without weights"),
+    Option(name="textual_inversion", parse=str, metavar="FILE",
+           help="tokens learned by textual inversion, a .safetensors file; prompts call them by their names"),
     Option(name="lora", parse=_lora, metavar="PATH[:WEIGHT]",
            help="LoRA on top of the model: a .safetensors file, a folder that save_lora_weights wrote, or "
                 "specimen:lora (default weight: 1)"),
@@ -337,8 +344,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="negative_prompt", parse=str, metavar="TEXT",
            help="what guidance leads away from, for every prompt (default: the model's)"),
     Option(name="scheduler", parse=str, metavar="NAME",
-           help="class of diffusers that takes the steps, such as DDIMScheduler, with the configuration of the "
-                "model's own (default: the model's)"),
+           help="class of diffusers that takes the steps, such as DDIMScheduler, with the configuration of "
+                "the model's own (default: the model's)"),
     Option(name="batch_size", parse=_whole, metavar="N", help="pictures drawn at once (default: 8)"),
     Option(name="device", parse=str, metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (default: auto)"),
     Option(name="dtype", parse=_one_of("auto", "fp32", "fp16", "bf16"), metavar="TYPE",

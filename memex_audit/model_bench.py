@@ -1,4 +1,4 @@
-"""Lay out what draws, from an audit's settings: store, model with its LoRA, sampler, generator.
+"""Lay out what draws, from an audit's settings: store, model with its fine-tunes, sampler, generator.
 
 Everything is made when first asked for, and once.
 """
@@ -22,6 +22,7 @@ from memex_audit.work_units import ALONE, Worker
 if TYPE_CHECKING:
     from memex_audit.generation.black_box.recorded_pictures import RecordedPictures
     from memex_audit.generation.execution import Execution
+    from memex_audit.generation.model_files import ModelFiles
     from memex_audit.generation.model_folder import SamplerSettings
     from memex_audit.generation.store import UnitStore
     from memex_audit.screening.score_files import ScoreFiles
@@ -30,6 +31,8 @@ STORE_FOLDER = ".memex"
 DEFAULT_BATCH_SIZE = 8
 # Options that are of no effect on a user's own generator.
 OF_A_PIPELINE = ("negative_prompt", "scheduler", "attention_slicing", "offload", "compile")
+# Options that put something on top of a pipeline.
+FINE_TUNES = ("lora", "textual_inversion")
 
 
 class ModelBench:
@@ -61,6 +64,7 @@ class ModelBench:
     @cached_property
     def model_folder(self) -> Path:
         """The folder of the model's pipeline, fetched if it is a hub id."""
+        from memex_audit.generation.model_files import folder_of
         from memex_audit.generation.model_folder import check_model_folder, fetch_model, looks_like_hub_id
 
         spec = self.settings.model
@@ -73,7 +77,22 @@ class ModelBench:
             return specimen.twin_folder(spec)
         if looks_like_hub_id(spec) and not self._path(spec).exists():
             return fetch_model(spec)
-        return check_model_folder(self._path(spec))
+        return check_model_folder(self._path(folder_of(spec, self.settings.model_config)))
+
+    @cached_property
+    def model_files(self) -> "ModelFiles":
+        """The model's folder or file, and the fine-tunes on top of it."""
+        from memex_audit.generation.model_files import ModelFiles
+        from memex_audit.generation.model_folder import find_weights, is_checkpoint
+
+        model, tokens, lora = self.settings.model, self.settings.textual_inversion, self.settings.lora
+        return ModelFiles(
+            folder=self.model_folder,
+            checkpoint=find_weights(self._path(model), "--memex-model") if is_checkpoint(model) else None,
+            tokens=find_weights(self._path(tokens), "--memex-textual-inversion") if tokens else None,
+            lora=self.lora_file,
+            lora_weight=lora.weight if lora else 1.0,
+        )
 
     @cached_property
     def lora_file(self) -> Path | None:
@@ -124,11 +143,13 @@ class ModelBench:
         generator = check_generator(self.load_generator())
         if not self._draws_from_folder:
             self._refuse_options_of_a_pipeline()
-        if self.settings.lora and not self._draws_from_folder:
-            raise ConfigurationError(
-                "--memex-lora must have a pipeline to be loaded into, got a `memex_generator` of your own; "
-                "load the LoRA there, and make it part of that generator's fingerprint."
-            )
+        for name in FINE_TUNES:
+            if getattr(self.settings, name) and not self._draws_from_folder:
+                raise ConfigurationError(
+                    f"--memex-{name.replace('_', '-')} must have a pipeline to be loaded into, got a "
+                    "`memex_generator` of your own; load it there, and make it part of that generator's "
+                    "fingerprint."
+                )
         if self._worker.count > 1 and not generator.shareable:
             from memex_audit.generation.devices import device_of_worker
 
@@ -181,7 +202,7 @@ class ModelBench:
         return device_of_worker(self.settings.device, self._worker)
 
     def open_pipeline(self) -> Any:
-        """Load the model's pipeline, with the LoRA on top; how it is run is set when it draws."""
+        """Load the model's pipeline, with its fine-tunes on top; how it is run is set when it draws."""
         from memex_audit.generation.devices import choose_dtype
         from memex_audit.generation.execution import check_execution
         from memex_audit.generation.pipeline_loading import load_pipeline
@@ -190,7 +211,9 @@ class ModelBench:
         # What is brought to the device a part at a time is loaded beside it, in the format it has there.
         place = "cpu" if self.settings.offload else self.device
         dtype = choose_dtype(self.settings.dtype, self.device)
-        return self._with_lora(load_pipeline(self.model_folder, device=place, dtype=dtype))
+        files = self.model_files
+        pipeline = load_pipeline(files.folder, device=place, dtype=dtype, checkpoint=files.checkpoint)
+        return self._with_fine_tunes(pipeline)
 
     @property
     def _execution(self) -> "Execution":
@@ -201,11 +224,16 @@ class ModelBench:
             attention_slicing=chosen.attention_slicing, offload=chosen.offload, compile=chosen.compile
         )
 
-    def _with_lora(self, pipeline: Any) -> Any:
-        if self.settings.lora and self.lora_file:
+    def _with_fine_tunes(self, pipeline: Any) -> Any:
+        files = self.model_files
+        if files.tokens:
+            from memex_audit.generation.textual_inversion import apply_textual_inversion
+
+            apply_textual_inversion(pipeline, files.tokens)
+        if files.lora:
             from memex_audit.generation.lora import apply_lora
 
-            apply_lora(pipeline, self.lora_file, self.settings.lora.weight)
+            apply_lora(pipeline, files.lora, files.lora_weight)
         return pipeline
 
     def open_generator(self, open_pipeline: Callable[[], Any]) -> Generator:
@@ -214,15 +242,11 @@ class ModelBench:
             return self.black_box
         from memex_audit.generation.diffusers_pipeline import DiffusersGenerator
         from memex_audit.generation.execution import set_execution
-        from memex_audit.generation.fingerprints import fine_tune_fingerprint, model_fingerprint
 
         self._draws_from_folder = True
-        cache = self.store_folder / "fingerprints.json"
-        fingerprint = model_fingerprint(self.model_folder, cache)
-        if self.settings.lora and self.lora_file:
-            fingerprint = fine_tune_fingerprint(fingerprint, self.lora_file, self.settings.lora.weight, cache)
-        # A user's own `memex_model` comes without the LoRA.
-        pipeline = self._with_lora(open_pipeline())
+        fingerprint = self.model_files.fingerprint(self.store_folder / "fingerprints.json")
+        # A user's own `memex_model` comes without the fine-tunes.
+        pipeline = self._with_fine_tunes(open_pipeline())
         set_execution(pipeline, self._execution, self.device)
         return DiffusersGenerator(pipeline, fingerprint=fingerprint, sampler=self.sampler)
 

@@ -596,8 +596,9 @@ class UntargetedResult:
 class Provenance:
     """Where the result comes from: enough to run it again.
 
-    `model_fingerprint` covers the LoRA and its weight, where there is one; `prompt_set` is the digest of the
-    ids of every prompt of the audit set (prompt_set_digest).
+    `model_config` is the folder of a model in one file. `model_fingerprint` covers it, learned tokens, and
+    the LoRA and its weight, where there are any; `prompt_set` is the digest of the ids of every prompt of
+    the audit set (prompt_set_digest).
     """
 
     memex_version: str
@@ -616,6 +617,8 @@ class Provenance:
     versions: dict[str, str]
     store: str
     prompt_set: str | None = None
+    model_config: str | None = None
+    textual_inversion: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     help="Most generations that the search looks at.",
 )
 @settings_options(
-    "model", "lora", "training_set", "embedder", "duplicate_similarity", "prompts", "max_prompts", "preset",
+    "model", "model_config", "textual_inversion", "lora",
+    "training_set", "embedder", "duplicate_similarity", "prompts", "max_prompts", "preset",
     "generations", "clique_size", "edge_delta", "match_delta", "calibration", *DRAWN_WITH, "seed", "store",
     "redact",
     "max_images", "requests_per_minute", "api_key_env",

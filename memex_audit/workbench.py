@@ -51,13 +51,13 @@ class Workbench(ModelBench):
         None for a generator of a user's own, whose pipeline is not known.
         """
         from memex_audit.generation.diffusers_pipeline import DiffusersGenerator
-        from memex_audit.generation.fingerprints import model_fingerprint
         from memex_audit.generation.lora import WithoutLora
 
         generator, base = self.generator, self.reference(self.settings.model)
         if not isinstance(generator, DiffusersGenerator):
             return None
-        fingerprint = model_fingerprint(self.model_folder, self.store_folder / "fingerprints.json")
+        files = replace(self.model_files, lora=None)
+        fingerprint = files.fingerprint(self.store_folder / "fingerprints.json")
         base.load_generator = lambda: WithoutLora(generator, fingerprint=fingerprint)
         base.protocol, base.batch_size, base.matcher = self.protocol, self.batch_size, self.matcher
         return base
@@ -65,7 +65,10 @@ class Workbench(ModelBench):
     def reference(self, model: str) -> "Workbench":
         """Return a bench like this one, training set included, for a model without this one's LoRA."""
         location = self.training_set.location if self.training_set else None
-        settings = replace(self.settings, model=model, lora=None, training_set=location)
+        settings = replace(
+            self.settings, model=model, model_config=None, textual_inversion=None, lora=None,
+            training_set=location,
+        )  # fmt: skip
         return Workbench(settings, self.rootdir, self._worker)
 
     # -- training set and prompts
@@ -402,6 +405,8 @@ class Workbench(ModelBench):
             memex_version=importlib.metadata.version("memex-audit"),
             started=self.started,
             model=self.settings.model,
+            model_config=self.settings.model_config,
+            textual_inversion=self.settings.textual_inversion,
             lora=self.settings.lora.path if self.settings.lora else None,
             lora_weight=self.settings.lora.weight if self.settings.lora else None,
             model_fingerprint=self.generator.fingerprint,

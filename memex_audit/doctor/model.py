@@ -51,6 +51,8 @@ def find_model(bench: Workbench, *, hub: bool) -> tuple[Path | None, Check]:
     folder = bench.model_folder
     class_name = read_json(folder / "model_index.json").get("_class_name", "a pipeline")
     said = f"{spec}: {class_name}, safetensors"
+    if bench.model_files.tokens:
+        said += f"; with the learned tokens {bench.settings.textual_inversion}"
     if bench.settings.lora and bench.lora_file:
         said += f"; with the LoRA {bench.settings.lora.path}, weight {bench.settings.lora.weight:g}"
     return folder, ok("model", said)

@@ -1,6 +1,7 @@
 """Look ahead: thresholds, and how much is drawn."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from memex_audit.batch_size import BatchSize
@@ -9,7 +10,7 @@ from memex_audit.doctor.checks import Check, missing, ok, warning
 from memex_audit.doctor.model import Drawing
 from memex_audit.extraction.protocol import outcomes
 from memex_audit.generation.filling import draw_requests
-from memex_audit.generation.fingerprints import fine_tune_fingerprint, model_fingerprint, model_key
+from memex_audit.generation.fingerprints import model_key
 from memex_audit.project import shown
 from memex_audit.rates.images_extracted import generations_for, has_few_captions
 from memex_audit.records import Calibration, GenerationRequest, PromptSet
@@ -49,10 +50,7 @@ def check_calibration(bench: Workbench, folder: Path) -> Check:
 
 
 def _fingerprint(bench: Workbench, folder: Path, cache: Path | None) -> str:
-    fingerprint = model_fingerprint(folder, cache)
-    if bench.settings.lora and bench.lora_file:
-        return fine_tune_fingerprint(fingerprint, bench.lora_file, bench.settings.lora.weight, cache)
-    return fingerprint
+    return replace(bench.model_files, folder=folder).fingerprint(cache)
 
 
 def _fits(calibration: Calibration, bench: Workbench, fingerprint: str) -> bool:

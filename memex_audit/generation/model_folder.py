@@ -168,7 +168,35 @@ def looks_like_hub_id(spec: str) -> bool:
     >>> looks_like_hub_id("someone/model@main"), looks_like_hub_id("./model"), looks_like_hub_id("model")
     (True, False, False)
     """
-    return spec.count("/") == 1 and not spec.startswith((".", "/", "~")) and not Path(spec).exists()
+    is_path = spec.startswith((".", "/", "~")) or is_checkpoint(spec) or Path(spec).exists()
+    return spec.count("/") == 1 and not is_path
+
+
+def is_checkpoint(spec: str) -> bool:
+    """Whether `spec` names a model whose weights lie in one file.
+
+    >>> is_checkpoint("models/dreamy.safetensors"), is_checkpoint("someone/model@main")
+    (True, False)
+    """
+    return spec.endswith(".safetensors")
+
+
+def find_weights(path: Path, option: str) -> Path:
+    """Return a .safetensors file that an option names, and that says the truth about what it holds.
+
+    Raises:
+        ModelError: there is no such file, or it is no safetensors.
+        UntrustedModel: its header lies.
+    """
+    if not path.is_file():
+        raise ModelError(f"{option} must be a .safetensors file, got {path}, which does not exist.")
+    if not is_checkpoint(path.name):
+        raise ModelError(
+            f"{option} must be a .safetensors file, got {path}, which could run code when it is loaded; "
+            "convert it where you trust it."
+        )
+    check_weights(path)
+    return path
 
 
 def read_sampler_settings(folder: Path) -> SamplerSettings:

@@ -68,7 +68,8 @@ def header_lines(
     `why_none` why none is audited."""
     limit = f"limit {percent(settings.limit)} at {percent(settings.confidence)} confidence"
     lora = f" with LoRA {settings.lora.path} at weight {settings.lora.weight:g}" if settings.lora else ""
-    said = [f"memex: {settings.model}{lora}, protocol {settings.preset}, {limit}"]
+    tokens = f" with learned tokens {settings.textual_inversion}" if settings.textual_inversion else ""
+    said = [f"memex: {settings.model}{tokens}{lora}, protocol {settings.preset}, {limit}"]
     if prompts is not None:
         n, groups = len(prompts.prompts), len({prompt.group_id for prompt in prompts.prompts})
         audited = "1 prompt" if n == 1 else f"{n:,} prompts in {counted(groups, 'group')}"
