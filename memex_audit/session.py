@@ -15,7 +15,7 @@ from memex_audit.errors import ConfigurationError, GeneratorError, MemexAuditErr
 from memex_audit.work_units import ALONE, LARGEST_UNIT, Worker, plan_work_units
 
 if TYPE_CHECKING:
-    from memex_audit.audit import Audit
+    from memex_audit.audit import Audit, Progress
     from memex_audit.failures import FailureFolding
     from memex_audit.records import AuditPrompt, CanaryResult, PromptSet, Rate
     from memex_audit.reporting.allure_report import EvidenceBudget
@@ -100,14 +100,20 @@ class AuditSession:
             return self.bench.prompts
 
     @cached_property
+    def _progress(self) -> "Progress":
+        """A bar around each batch on a terminal, with the steps of what is drawn."""
+        from memex_audit.progress import generation_progress
+
+        return generation_progress(self.config, self.prompts, lambda: self.bench.generator)
+
+    @cached_property
     def audit(self) -> "Audit":
         """The audit of the whole set; prompts of this run's cases are drawn in batches of their own."""
-        from memex_audit.progress import generation_progress
 
         return self.bench.audit(
             self.bench.audit_set,
             units=plan_work_units(self._nodeids, self._worker.count, largest=self._largest_unit),
-            progress=generation_progress(self.config, self.prompts),
+            progress=self._progress,
             spending=self._spending,
         )
 
@@ -125,10 +131,9 @@ class AuditSession:
     @cached_property
     def unprompted(self) -> "Unprompted":
         """The untargeted extraction."""
-        from memex_audit.progress import generation_progress
         from memex_audit.unprompted import Unprompted
 
-        return Unprompted(self.bench, generation_progress(self.config, self.prompts), self._spending)
+        return Unprompted(self.bench, self._progress, self._spending)
 
     @cached_property
     def why_no_prompts(self) -> str | None:

@@ -20,6 +20,7 @@ from memex_audit.generation.guards import to_bytes
 from memex_audit.generation.model_folder import SamplerSettings
 from memex_audit.generation.pipeline_loading import Pipeline, first_line
 from memex_audit.generation.prompt_tokens import pipeline_tokenizers, read_tokens
+from memex_audit.generation.steps import HearStep, heard
 from memex_audit.records import Generation, GenerationRequest, Prediction
 
 
@@ -32,6 +33,8 @@ class DiffusersGenerator:
     """
 
     seeded = True
+    # Set by whoever shows progress: hears each step of the batch that is being drawn.
+    on_step: HearStep | None = None
 
     def __init__(self, pipeline: Pipeline, *, fingerprint: str, sampler: SamplerSettings) -> None:
         if sampler.scheduler is not None:
@@ -73,7 +76,8 @@ class DiffusersGenerator:
             ModelError: the pipeline refused the settings, or gave another number of pictures than it was
                 asked for.
         """
-        images = self._run(requests, output_type="np").images
+        with heard(self.pipeline, self.on_step):
+            images = self._run(requests, output_type="np").images
         if len(images) != len(requests):
             raise ModelError(f"the pipeline gave {len(images)} pictures for {len(requests)} prompts.")
         for request, image in zip(requests, images, strict=True):
