@@ -77,7 +77,7 @@ def check_options(settings: Settings) -> None:
             "--memex-max-images must be of a model that is asked over HTTP "
             f"(openai+https://HOST/v1?model=NAME), got {model}; --memex-budget says what may be drawn here."
         )
-    if not model.startswith((FOLDER, ENDPOINT)):
+    if not is_black_box(model):
         return
     given = [name for name in OF_A_SAMPLER if getattr(settings, name, None) is not None]
     given = [name for name in given if not (name == "size" and model.startswith(ENDPOINT))]
@@ -87,7 +87,7 @@ def check_options(settings: Settings) -> None:
             f"{flag} must be of a model that is drawn with here, got {model}, which is "
             "only asked; leave it out."
         )
-    if settings.budget and settings.budget.evaluations is not None:
+    if settings.budget and settings.budget.evaluations is not None and not model.startswith(OBJECT):
         instead = "--memex-max-images N or minutes" if model.startswith(ENDPOINT) else "minutes"
         raise ConfigurationError(
             f"--memex-budget must be in minutes for a model that is only asked, got network evaluations, of "

@@ -52,7 +52,7 @@ class FolderOfImages:
             copies += more
         self.recorded = replace(recorded, by_prompt=self._pictures, set_aside=(*recorded.set_aside, *copies))
         self.fingerprint = _fingerprint(self.recorded, digests)
-        self.settings: Mapping[str, object] = {"kind": "folder of images"}
+        self.settings: Mapping[str, object] = {"kind": "folder of images", "max_pixels": max_pixels}
         self._root_seed = root_seed
         self._max_pixels = max_pixels
 
