@@ -9,6 +9,7 @@ before is kept.
 import email.utils
 import json
 import random
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -37,6 +38,7 @@ FILTER_CODES = (
     "responsibleai",
 )  # fmt: skip
 NO_MORE_CREDIT = ("insufficient_quota", "billing_hard_limit_reached")
+SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
 PLAIN_BYTES = ("", "application/octet-stream", "binary/octet-stream")
 
 
@@ -174,7 +176,7 @@ class Asking:
         """Read a `Retry-After`: seconds, or a date."""
         if text is None:
             return None
-        if text.strip().isdecimal():
+        if SECONDS.fullmatch(text.strip()):  # whole ones by the standard; some send fractions
             return float(text)
         try:
             return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - self._now())

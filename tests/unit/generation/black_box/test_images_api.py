@@ -77,9 +77,11 @@ def test_an_endpoint_that_never_answers_is_one_line(client, server):
 
 def test_a_wait_that_the_endpoint_names_is_kept_to_the_second(client, server):
     later = email.utils.formatdate(client.now + 40, usegmt=True)
-    server.script = [fail(429, Retry_After="7"), fail(503, Retry_After=later)]
+    past = email.utils.formatdate(client.now - 40, usegmt=True)
+    named = ("7", "1.5", later, past)
+    server.script = [fail(429, Retry_After=text) for text in named]
     client.ask()
-    assert client.waits == [7, 40]
+    assert client.waits == [7, 1.5, 40, 0]
 
 
 def test_a_wait_that_cannot_be_read_is_none(client, server):
