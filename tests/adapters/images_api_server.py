@@ -91,6 +91,9 @@ class Server(ThreadingHTTPServer):
         """Return the --memex-model that names this server."""
         return "&".join([f"openai+{self.address}/v1?model=pictor", *more])
 
+    def handle_error(self, *_: object) -> None:
+        """Print nothing: who asks may hang up."""
+
     def close(self) -> None:
         self.released.set()
         self.shutdown()
