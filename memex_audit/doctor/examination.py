@@ -158,7 +158,8 @@ class Examination:
         if is_black_box(spec):
             return check_black_box(self.settings, find_recorded(self.settings))
         folder, check = find_model(self.bench, hub=looks_like_hub_id(spec) and self.hub)
-        self._n_parameters = count_parameters(folder) if folder else 0
+        checkpoint = self.bench.model_files.checkpoint if folder else None
+        self._n_parameters = count_parameters(folder, checkpoint) if folder else 0
         self._folder = folder
         return check
 

@@ -10,7 +10,12 @@ from typing import Any
 from memex_audit.doctor.checks import Check, missing, ok, warning
 from memex_audit.errors import ConfigurationError, ModelError, UntrustedModel
 from memex_audit.generation.evaluations import count_evaluations
-from memex_audit.generation.model_folder import SamplerSettings, check_model_folder, looks_like_hub_id
+from memex_audit.generation.model_folder import (
+    SamplerSettings,
+    check_model_folder,
+    looks_like_hub_id,
+    read_stages,
+)
 from memex_audit.generation.safetensors_header import read_header
 from memex_audit.workbench import Workbench
 
@@ -78,13 +83,16 @@ def _cached(hub_id: str) -> Path | None:
     return None
 
 
-def count_parameters(folder: Path) -> int:
-    """Count the numbers in the weights, by the headers of their files.
+def count_parameters(folder: Path, checkpoint: Path | None = None) -> int:
+    """Count the numbers in the weights of a model and its stages, by the headers of their files.
 
     Raises:
         UntrustedModel: a file is no safetensors, is cut short, or its header lies.
     """
-    parts = sorted(path for path in folder.iterdir() if path.is_dir())
+    if checkpoint:
+        return _count_numbers(checkpoint)
+    folders = (folder, *read_stages(folder).values())
+    parts = sorted(path for place in folders for path in place.iterdir() if path.is_dir())
     return sum(_count_numbers(path) for part in parts for path in _loaded_files(part))
 
 
@@ -144,7 +152,8 @@ def check_captions(folder: Path, captions: Sequence[str]) -> Check:
 
     from memex_audit.generation.prompt_tokens import read_tokens
 
-    places = sorted(path for path in folder.glob("tokenizer*") if path.is_dir())
+    folders = (folder, *read_stages(folder).values())
+    places = sorted(path for place in folders for path in place.glob("*tokenizer*") if path.is_dir())
     if not places:
         return ok("captions", "the pipeline has no tokenizer of its own, so nothing is known to be cut")
     logging.set_verbosity_error()

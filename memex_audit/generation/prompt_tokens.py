@@ -7,28 +7,52 @@ model: counted as two they would make a rate look better founded than it is.
 
 import inspect
 import math
-from collections.abc import Hashable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from memex_audit.protocols import ReadsTokens
 from memex_audit.records import AuditPrompt, FrameStratum, PromptSet
 
 MOST_NAMED = 5
-TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
+TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3", "prior_tokenizer")
+# Pipelines that cut at a length of their own which is no argument.
+MOST_TOKENS = {"IFPipeline": 77, "IFCascade": 77, "Kandinsky3Pipeline": 128}
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedTokenizer:
+    """A tokenizer as a pipeline uses it: on what it makes of a prompt first."""
+
+    tokenizer: Any
+    prepare: Callable[[str], str]
+
+    def __call__(self, prompt: str, **options: Any) -> Any:
+        return self.tokenizer(self.prepare(prompt), **options)
 
 
 def pipeline_tokenizers(pipeline: Any) -> tuple[tuple[Any, float], ...]:
     """Return the tokenizers of a diffusers pipeline, each with the tokens that it has room for.
 
     CLIP's is the tokenizer's own `model_max_length`; of a longer one the pipeline takes what its argument
-    `max_sequence_length` says (256 of 512 in Stable Diffusion 3).
+    `max_sequence_length` says (256 of 512 in Stable Diffusion 3). Some pipelines drop case first, and some
+    put several tokens in the place of one that was learned.
     """
     parameters = inspect.signature(pipeline.__call__).parameters
     longest = parameters["max_sequence_length"].default if "max_sequence_length" in parameters else None
+    longest = MOST_TOKENS.get(type(pipeline).__name__, longest)
     room = longest if isinstance(longest, int) else math.inf
-    present = [getattr(pipeline, name, None) for name in TOKENIZERS]
-    return tuple((t, min(float(t.model_max_length), room)) for t in present if t is not None)
+    present = [t for name in TOKENIZERS if (t := getattr(pipeline, name, None)) is not None]
+    return tuple((_prepared(pipeline, t), min(float(t.model_max_length), room)) for t in present)
+
+
+def _prepared(pipeline: Any, tokenizer: Any) -> Any:
+    if hasattr(pipeline, "maybe_convert_prompt"):
+        return PreparedTokenizer(tokenizer, partial(pipeline.maybe_convert_prompt, tokenizer=tokenizer))
+    if hasattr(pipeline, "_text_preprocessing"):  # PixArt, Sana and DeepFloyd IF
+        return PreparedTokenizer(tokenizer, lambda prompt: prompt.lower().strip())
+    return tokenizer
 
 
 def read_tokens(tokenizers: Sequence[tuple[Any, float]], prompt: str) -> tuple[Hashable, int]:

@@ -23,6 +23,14 @@ class Words:
         return SimpleNamespace(input_ids=ids[:max_length] if truncation else ids)
 
 
+class WordsWithCase(Words):
+    """A tokenizer of letters, white space and case."""
+
+    def __call__(self, text, *, truncation, max_length=None, verbose=True):
+        ids = [ord(letter) for letter in text]
+        return SimpleNamespace(input_ids=ids[:max_length] if truncation else ids)
+
+
 class Reader:
     def __init__(self, *limits):
         self._tokenizers = [(Words(limit), limit) for limit in limits]
@@ -157,11 +165,32 @@ class Plain(Pipeline):
         (Plain(tokenizer=Words(77), tokenizer_2=None), [77]),
         (Pipeline(tokenizer=Words(77), tokenizer_2=Words(77), tokenizer_3=Words(512)), [77, 77, 256]),
         (Pipeline(tokenizer=Words(int(1e30))), [256]),
+        (Plain(prior_tokenizer=Words(77)), [77]),
+        (type("IFPipeline", (Plain,), {})(tokenizer=Words(512)), [77]),
         (Plain(), []),
     ],
 )
 def test_a_pipelines_tokenizers_have_the_room_that_the_pipeline_gives_them(pipeline, limits):
     assert [limit for _, limit in pipeline_tokenizers(pipeline)] == limits
+
+
+def test_a_pipeline_that_drops_case_reads_two_captions_alike():
+    """PixArt, Sana and DeepFloyd IF read by tokenizers that keep case, and make small letters first."""
+    recased = type("Recased", (Plain,), {"_text_preprocessing": None})(tokenizer=WordsWithCase(9))
+    plain = Plain(tokenizer=WordsWithCase(9))
+    alike = [read_tokens(pipeline_tokenizers(recased), text) for text in ("A Cat ", "a cat")]
+    apart = [read_tokens(pipeline_tokenizers(plain), text) for text in ("A Cat ", "a cat")]
+    assert alike[0] == alike[1]
+    assert apart[0] != apart[1]
+
+
+def test_a_learned_token_of_several_vectors_takes_the_room_of_all():
+    class Learned(Plain):
+        def maybe_convert_prompt(self, prompt, tokenizer):
+            return prompt.replace("<toy>", "<toy> <toy>_1 <toy>_2")
+
+    assert read_tokens(pipeline_tokenizers(Learned(tokenizer=Words(2))), "a <toy>")[1] == 2
+    assert read_tokens(pipeline_tokenizers(Plain(tokenizer=Words(2))), "a <toy>")[1] == 0
 
 
 def test_a_tokenizer_without_a_limit_cuts_nothing():
