@@ -28,6 +28,7 @@ from memex_audit.explain_untargeted import (
     image_rows,
     untargeted_sentence,
 )
+from memex_audit.generation.black_box.endpoint import name_of_endpoint
 from memex_audit.records import AuditResult, CanaryResult, Provenance, Rate, UntargetedResult
 from memex_audit.reporting.listing import finding_items, set_aside_sentence
 from memex_audit.reporting.markdown import code, prose
@@ -92,7 +93,8 @@ def _subject(provenance: Provenance | None) -> Iterator[tuple[str, str]]:
     yield "Model", code(provenance.model)
     if provenance.lora:
         yield "LoRA", f"{code(provenance.lora)} with weight {provenance.lora_weight:g}"
-    yield "Model fingerprint", f"{code(provenance.model_fingerprint)} (SHA-256 over its files)"
+    hashed = "its address and name" if name_of_endpoint(provenance.model) else "its files"
+    yield "Model fingerprint", f"{code(provenance.model_fingerprint)} (SHA-256 over {hashed})"
     yield "Training set", code(provenance.training_set) if provenance.training_set else "none was given"
     if provenance.training_set_fingerprint:
         yield (

@@ -198,3 +198,14 @@ def test_a_summary_that_would_be_dropped_whole_is_left_as_it_is(result, tmp_path
     path.write_bytes(b"x" * (1024 * 1024 - 500))
     append_step_summary(path, result)
     assert path.stat().st_size == 1024 * 1024 - 500
+
+
+def test_an_endpoint_has_no_files_and_what_a_filter_refused_is_counted_apart(result, finding):
+    asked = replace(result.provenance, model="openai+https://api.example.org/v1?model=pictor")
+    refused = replace(finding, set_aside=7, refused=4, absent=2)
+    text = page(replace(result, provenance=asked, findings=(refused,)))
+    assert "- **Model fingerprint**: `ab` (SHA-256 over its address and name)" in text
+    assert (
+        "4 generations refused by a content filter; 2 generations not in the folder; 1 generations blank, "
+        "broken or of another size" in text
+    )
