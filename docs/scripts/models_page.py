@@ -39,6 +39,8 @@ def tables(results: Sequence["Result"], refused: dict[str, str]) -> str:
         refused: what is said of a family that diffusers saves and that cannot be audited, by its name.
     """
     reasons = _numbered(_reason(why) for result in results for why in result.screens.values() if why)
+    tokens = [result.pipeline for result in results if result.takes_tokens]
+    files = [result.pipeline for result in results if result.reads_one_file]
     head = ("family", "pipeline", "asked by", "picture", *_screens(results), "LoRA", "image-to-image")
     lines = [
         _versions(),
@@ -51,6 +53,11 @@ def tables(results: Sequence["Result"], refused: dict[str, str]) -> str:
         "",
         *NOTES,
         "",
+        "Tokens learned by [textual inversion](how-to/lora.md#textual-inversion) go into",
+        f"{_pipelines(tokens)}: tried on",
+        "Stable Diffusion 1 and XL. [One file](how-to/lora.md#a-checkpoint-in-one-file) is read of",
+        f"{_pipelines(files)}: tried on Stable Diffusion 1.",
+        "",
         "diffusers saves these too, and they are refused:",
         "",
         *_table(("family", "what is said"), list(refused.items())),
@@ -61,6 +68,10 @@ def tables(results: Sequence["Result"], refused: dict[str, str]) -> str:
 def _versions() -> str:
     packages = (diffusers, transformers, peft)
     return f"Tried with {', '.join(f'{package.__name__} {package.__version__}' for package in packages)}."
+
+
+def _pipelines(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in dict.fromkeys(names))
 
 
 def _screens(results: Sequence["Result"]) -> tuple[str, ...]:

@@ -38,6 +38,8 @@ class Result:
     screens: dict[str, str | None]
     image_to_image: str | None
     lora: str | None
+    takes_tokens: bool
+    reads_one_file: bool
 
 
 def generator_of(folder: Path) -> DiffusersGenerator:
@@ -65,22 +67,24 @@ def examine(family: str, folder: Path) -> Result:
     generator = generator_of(folder)
     pipeline = generator.pipeline
     prompts = prompts_of(family, generator)
-    requests = [GenerationRequest(prompt=prompt, seed=seed) for seed, prompt in enumerate(prompts)]
+    (drawn,) = generator.generate([GenerationRequest(prompt=prompts[0], seed=0)])
     return Result(
         family=family,
         pipeline=type(pipeline).__name__,
         scheduler=type(pipeline.scheduler).__name__,
         asked_by="class" if family in BY_LABEL else "prompt" if generator.takes_prompts else "number",
-        pictures=tuple(generator.generate(requests[:1])),
+        pictures=(drawn,),
         evaluations=generator.evaluations_per_image,
         screens={name: why_refused(generator, name, prompts[0]) for name in SCREENS},
         image_to_image=image_to_image_class(getattr(pipeline, "stage_1", pipeline)),
-        lora=why_no_lora(folder, generator, requests[:1]),
+        lora=why_no_lora(folder, generator, drawn),
+        takes_tokens=hasattr(pipeline, "load_textual_inversion"),
+        reads_one_file=hasattr(pipeline, "from_single_file"),
     )
 
 
 def why_refused(generator: DiffusersGenerator, screen: str, prompt: str) -> str | None:
-    """Score a prompt by a screen; return why that is refused, without the name of the pipeline."""
+    """Score a prompt by a screen; return why that is refused, None where it is not."""
     try:
         (scored,) = screen_prompts(
             lambda: generator,
@@ -95,17 +99,16 @@ def why_refused(generator: DiffusersGenerator, screen: str, prompt: str) -> str 
     return None
 
 
-def why_no_lora(folder: Path, generator: DiffusersGenerator, requests: list[GenerationRequest]) -> str | None:
-    """Put a LoRA made here on a fresh copy of the model, and look whether pictures change with it."""
-    (before,) = generator.generate(requests)
+def why_no_lora(folder: Path, generator: DiffusersGenerator, before: Generation) -> str | None:
+    """Put a LoRA made here on a fresh copy of the model, and look whether a picture changes with it."""
+    file = save_lora(generator.pipeline, folder.with_name(f"{folder.name}-lora"))
+    if file is None:
+        with pytest.raises(ModelError) as caught:
+            apply_lora(generator.pipeline, folder / "none.safetensors", 1.0)
+        return str(caught.value)
     tuned = generator_of(folder)
-    try:
-        apply_lora(
-            tuned.pipeline, save_lora(generator.pipeline, folder.with_name(f"{folder.name}-lora")), 1.0
-        )
-    except ModelError as error:
-        return str(error)
-    (after,) = tuned.generate(requests)
+    apply_lora(tuned.pipeline, file, 1.0)
+    (after,) = tuned.generate([before.request])
     assert np.abs(after.pixels.astype(int) - before.pixels).max() > 0
     return None
 

@@ -33,7 +33,7 @@ def deep_autoencoder():
         latent_channels=4, attention_head_dim=2, encoder_block_types="ResBlock",
         decoder_block_types="ResBlock",
         encoder_block_out_channels=(4,) * 6, decoder_block_out_channels=(4,) * 6,
-        encoder_layers_per_block=(1,) * 6, decoder_layers_per_block=(1,) * 6,
+        encoder_layers_per_block=(1,) * 6, decoder_layers_per_block=(0, 1, 1, 1, 1, 1),
         encoder_qkv_multiscales=((),) * 6, decoder_qkv_multiscales=((),) * 6,
         upsample_block_type="interpolate", downsample_block_type="conv",
     ).eval()  # fmt: skip
