@@ -75,7 +75,7 @@ def _pipelines(names: Iterable[str]) -> str:
 
 
 def _screens(results: Sequence["Result"]) -> tuple[str, ...]:
-    return tuple(f"`{name}`" for name in results[0].screens)
+    return tuple(results[0].screens)
 
 
 def _row(result: "Result", reasons: dict[str, int]) -> tuple[str, ...]:
