@@ -1,8 +1,10 @@
 """Progress bars on a terminal, silence elsewhere."""
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 
@@ -10,17 +12,36 @@ from memex_audit.protocols import ReportsSteps
 
 if TYPE_CHECKING:
     from memex_audit.audit import Progress
-    from memex_audit.records import PromptSet
+
+
+# What is printed meanwhile goes where pytest leads it, not to the bar's terminal.
+IN_PLACE: Mapping[str, Any] = MappingProxyType({"redirect_stdout": False, "redirect_stderr": False})
+TERMINAL: "pytest.StashKey[TextIO]" = pytest.StashKey()
+
+
+def open_terminal(config: pytest.Config) -> None:
+    """Keep a way to the terminal, if there is one and something may be shown on it.
+
+    To be called while no test runs: then pytest's own stream leads to the terminal, and while one runs or is
+    collected into the capture.
+    """
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if reporter is None or not reporter.isatty() or reporter.verbosity < 0:
+        return
+    stream = os.fdopen(os.dup(reporter._tw._file.fileno()), "w", encoding="utf-8", errors="replace")
+    config.stash[TERMINAL] = stream
+    config.add_cleanup(stream.close)
 
 
 def _console(config: pytest.Config) -> Any:
-    """Return a rich console on pytest's own stream, which output capturing leaves alone; else None."""
-    reporter = config.pluginmanager.getplugin("terminalreporter")
-    if reporter is None or not reporter.isatty or reporter.verbosity < 0:
+    """Return a rich console on the terminal; None where there is none."""
+    stream = config.stash.get(TERMINAL, None)
+    if stream is None:
         return None
     from rich.console import Console
 
-    return Console(file=reporter._tw._file)
+    # Of 0 columns are terminals that do not say how wide they are.
+    return Console(file=stream, width=os.get_terminal_size(stream.fileno()).columns or None)
 
 
 @contextmanager
@@ -32,7 +53,8 @@ def mining_progress(config: pytest.Config) -> Iterator[Callable[[int, int | None
         return
     from rich.progress import Progress
 
-    with Progress(console=console, transient=True) as bar:
+    console.line()  # what pytest has written of its own line stays
+    with Progress(console=console, transient=True, **IN_PLACE) as bar:
         task = bar.add_task("embedding training images", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -50,14 +72,11 @@ def _listening(generator: object, hear: Callable[[int, int], None]) -> Iterator[
         generator.on_step = None
 
 
-def generation_progress(
-    config: pytest.Config, prompts: "PromptSet", generator: Callable[[], object] = lambda: None
-) -> "Progress":
-    """Give a bar around each batch that says how far the whole audit is, and the batch's sampler.
+def generation_progress(config: pytest.Config, generator: Callable[[], object] = lambda: None) -> "Progress":
+    """Give a bar around each batch that says how many pictures were drawn, and the sampler's step.
 
     Args:
         config: of the session, whose terminal is written to.
-        prompts: that are audited.
         generator: gives what draws, which may report its steps.
     """
     console = _console(config)
@@ -69,12 +88,19 @@ def generation_progress(
         if console is None:
             yield lambda _: None
             return
-        from rich.progress import Progress, TextColumn
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-        columns = (*Progress.get_default_columns(), TextColumn("{task.fields[step]}"))
-        with Progress(*columns, console=console, transient=True) as bar:
-            said = f"generating ({drawn:,} pictures of {len(prompts.prompts):,} prompts so far)"
-            task = bar.add_task(said, total=n, step="")
+        # Short enough for a line of 80 columns: rich would break it.
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=15),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[step]}"),
+        )
+        console.line()  # what pytest has written of its own line stays
+        with Progress(*columns, console=console, transient=True, **IN_PLACE) as bar:
+            task = bar.add_task(f"generating ({drawn:,} pictures so far)", total=n, step="")
 
             def advance(just_drawn: int) -> None:
                 nonlocal drawn

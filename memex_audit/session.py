@@ -104,7 +104,7 @@ class AuditSession:
         """A bar around each batch on a terminal, with the steps of what is drawn."""
         from memex_audit.progress import generation_progress
 
-        return generation_progress(self.config, self.prompts, lambda: self.bench.generator)
+        return generation_progress(self.config, lambda: self.bench.generator)
 
     @cached_property
     def audit(self) -> "Audit":
@@ -198,6 +198,13 @@ class AuditSession:
                 "memex.canaries() must have a manifest, got none; give one with --memex-canaries FILE."
             )
         return audit_canaries(self.bench, manifest, confidence=confidence)
+
+    @pytest.hookimpl
+    def pytest_sessionstart(self) -> None:
+        """Find the terminal before the capture is in between."""
+        from memex_audit.progress import open_terminal
+
+        open_terminal(self.config)
 
     # -- collection
 
