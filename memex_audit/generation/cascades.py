@@ -47,10 +47,7 @@ class IFCascade:
     ) -> Any:
         """Draw with stage I, and enlarge what it drew with stage II."""
         with_prompt, without = self.stage_1.encode_prompt(
-            list(prompt),
-            do_classifier_free_guidance=True,
-            negative_prompt=negative_prompt,
-            device=self.stage_1.device,
+            list(prompt), do_classifier_free_guidance=True, negative_prompt=negative_prompt
         )
         read = {"prompt_embeds": with_prompt, "negative_prompt_embeds": without, "generator": generator}
         small = self.stage_1(
@@ -66,6 +63,21 @@ class IFCascade:
             guidance_scale=stage_2_guidance_scale,
             output_type=output_type,
         )
+
+    def enable_model_cpu_offload(self, **options: Any) -> None:
+        """Keep the weights of both stages in main memory, and bring them over a part at a time."""
+        for stage in (self.stage_1, self.stage_2):
+            stage.enable_model_cpu_offload(**options)
+
+    def enable_sequential_cpu_offload(self, **options: Any) -> None:
+        """Keep the weights of both stages in main memory, and bring them over a layer at a time."""
+        for stage in (self.stage_1, self.stage_2):
+            stage.enable_sequential_cpu_offload(**options)
+
+    def enable_attention_slicing(self, slice_size: str) -> None:
+        """Compute the attention of both stages in slices."""
+        for stage in (self.stage_1, self.stage_2):
+            stage.enable_attention_slicing(slice_size)
 
 
 def join(pipeline: Pipeline, stages: Mapping[str, Pipeline]) -> Pipeline:

@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections import defaultdict
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from families.builders import EVERY_FAMILY, FAMILIES, REFUSED
 from families.examination import ROOT, examine, generator_of, prompts_of, what_is_said
 
 from memex_audit.errors import ModelError, ScreenUnavailable
+from memex_audit.generation.cascades import IFCascade
 from memex_audit.generation.fingerprints import model_fingerprint
 from memex_audit.records import GenerationRequest
 
@@ -171,6 +173,18 @@ def test_what_stage_2_enlarges_is_the_picture_of_stage_1(folders):
     alone = next(generator_of(folders("DeepFloyd IF, stage I")).generate([request]))
     given = (seen[0][0].permute(1, 2, 0) / 2 + 0.5).clamp(0, 1)
     assert np.abs(np.round(255 * given.numpy()) - alone.pixels).max() <= 1
+
+
+def test_what_saves_memory_is_done_in_both_stages():
+    stages = [Mock(), Mock()]
+    cascade = IFCascade(*stages)
+    cascade.enable_model_cpu_offload(device="cuda")
+    cascade.enable_sequential_cpu_offload(device="cuda")
+    cascade.enable_attention_slicing("auto")
+    for stage in stages:
+        stage.enable_model_cpu_offload.assert_called_once_with(device="cuda")
+        stage.enable_sequential_cpu_offload.assert_called_once_with(device="cuda")
+        stage.enable_attention_slicing.assert_called_once_with("auto")
 
 
 def test_another_stage_makes_another_model(tmp_path):
