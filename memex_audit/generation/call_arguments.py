@@ -51,6 +51,9 @@ def _check_negative_prompt(
     scale = float(arguments.get("guidance_scale") or 0)
     if reason is None and scale <= 1:
         reason = f"guidance_scale={scale:g} means no guidance, and only guidance above 1 reads it"
+    if reason is None and "prior_num_inference_steps" in parameters:
+        # diffusers 0.42: Kandinsky's prior draws both in one batch, and has random numbers for half of it.
+        reason = "its prior cannot draw with a random number generator a picture beside a negative prompt"
     if reason:
         raise ConfigurationError(
             f"a negative prompt must be read by the model, {type(pipeline).__name__} would not: {reason}; "

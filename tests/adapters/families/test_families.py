@@ -11,9 +11,11 @@ from diffusers import StableDiffusionImg2ImgPipeline
 from families.builders import EVERY_FAMILY, FAMILIES, REFUSED
 from families.examination import ROOT, examine, generator_of, prompts_of, what_is_said
 
-from memex_audit.errors import ModelError, ScreenUnavailable
+from memex_audit.config import Settings
+from memex_audit.errors import ConfigurationError, ModelError, ScreenUnavailable
 from memex_audit.generation.cascades import IFCascade
 from memex_audit.generation.fingerprints import model_fingerprint
+from memex_audit.model_bench import ModelBench
 from memex_audit.records import GenerationRequest
 
 pytestmark = [
@@ -137,6 +139,13 @@ def test_one_consistency_model_has_prompts_and_another_has_none(folders):
 def test_kandinsky_in_two_folders_draws_what_it_draws_in_one(result_of):
     (one,), (two,) = (result_of(name).pictures for name in ("Kandinsky 2.2", "Kandinsky 2.2 in two folders"))
     assert (one.pixels == two.pixels).all()
+
+
+def test_a_negative_prompt_that_the_prior_cannot_draw_is_refused(folders):
+    settings = Settings(model=str(folders("Kandinsky 2.2")), device="cpu", negative_prompt="blurry")
+    bench = ModelBench(settings, folders("Kandinsky 2.2").parent)
+    with pytest.raises(ConfigurationError, match=r"its prior cannot draw .*; leave --memex-negative"):
+        _ = bench.generator
 
 
 def test_a_decoder_without_its_prior_is_refused_and_told_where_to_name_it(folders, tmp_path):
