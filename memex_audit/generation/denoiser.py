@@ -8,9 +8,9 @@ are the unconditional and the conditional one.
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -129,11 +129,11 @@ def predict_low_noise(
         )
     told = torch.as_tensor(again.arguments["timestep"])
     # Some families tell the network a timestep in [0, 1], others in training steps.
-    unit = float(told.flatten()[0]) / step.timestep
+    unit = float(told.flatten()[0]) / step.timestep if step.timestep else 1.0
     again.arguments["timestep"] = torch.full_like(told, timestep * unit)
     with torch.inference_mode():
         output = _network(pipeline)(*again.args, **again.kwargs)
-    second = Evaluation(called_with=again, latent=first.latent, output=_tensor(output))
+    second = _without_variance(Evaluation(called_with=again, latent=first.latent, output=_tensor(output)))
     return (
         _prediction(level, first, unconditional=True),
         _prediction(low, second, unconditional=True),
@@ -225,15 +225,16 @@ def _the_evaluation(pipeline: Pipeline, step: Step, *, n: int, scale: float) -> 
             f"sampler {n}, got {answers or 'none'} and {len(step.given)}; its predictions cannot be read, "
             "audit without this screen."
         )
-    (evaluation,) = step.evaluations
-    shapes = [tuple(part.shape[1:]) for part in (evaluation.latent, evaluation.output, step.given)]
+    evaluation = _without_variance(step.evaluations[0])
+    given = _means(step.given, step.sample_shape)
+    shapes = [tuple(part.shape[1:]) for part in (evaluation.latent, evaluation.output, given)]
     if any(shape != step.sample_shape[1:] for shape in shapes):
         raise ScreenUnavailable(
             f"{name} must predict something of the latent's own shape and give all of it to its sampler, got "
             f"{', '.join(map(str, shapes))} for a latent of {step.sample_shape[1:]}; its predictions cannot "
             "be read, audit without this screen."
         )
-    output, given = evaluation.output.float(), step.given.float()
+    output, given = evaluation.output.float(), given.float()
     expected, rule = output, "give its sampler what its network predicts, got something else"
     if scale != 1:
         without, prompted = output.chunk(2)
@@ -244,6 +245,19 @@ def _the_evaluation(pipeline: Pipeline, step: Step, *, n: int, scale: float) -> 
             f"{name} must {rule}; its predictions cannot be read, audit without this screen."
         )
     return evaluation
+
+
+def _without_variance(evaluation: Evaluation) -> Evaluation:
+    return replace(evaluation, output=_means(evaluation.output, evaluation.latent.shape))
+
+
+def _means(output: Tensor, of_latent: Sequence[int]) -> Tensor:
+    """Leave off the second half of an image's channels where a network predicts its own variance there.
+
+    So do DeepFloyd IF, Kandinsky's decoder, PixArt and Hunyuan-DiT; the screens read the mean alone.
+    """
+    channels = of_latent[1]
+    return output[:, :channels] if output.ndim == 4 and output.shape[1] == 2 * channels else output
 
 
 def _prediction(level: NoiseLevel, evaluation: Evaluation, *, unconditional: bool) -> Prediction:

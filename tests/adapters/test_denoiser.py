@@ -19,6 +19,7 @@ from diffusers import (
     UNet2DConditionModel,
     UniPCMultistepScheduler,
 )
+from families.builders import EVERY_FAMILY
 from tiny_pipelines import flow_pipeline, parts, save_xl
 
 from memex_audit.errors import ScreenUnavailable
@@ -128,6 +129,20 @@ def test_predicted_pictures_are_those_of_the_sampler_itself(family, monkeypatch)
     ):
         guided = prediction.unconditional + 3.0 * (prediction.conditional - prediction.unconditional)
         np.testing.assert_allclose(guided, rows(picture), rtol=1e-4, atol=1e-4)
+
+
+def test_of_a_network_that_predicts_its_variance_too_the_mean_is_read(tmp_path, monkeypatch):
+    pipeline = load_pipeline(EVERY_FAMILY["DeepFloyd IF, stage I"](tmp_path / "if"), device="cpu")
+    assert pipeline.unet.config.out_channels == 2 * pipeline.unet.config.in_channels
+    unbounded = {**pipeline.scheduler.config, "thresholding": False, "clip_sample": False}
+    pipeline.scheduler = type(pipeline.scheduler).from_config(unbounded)
+    _, steps = drawn(pipeline, monkeypatch)
+    predictions = generator_of(pipeline).predict_steps(REQUESTS, steps=3)
+    for prediction, (_, _, picture) in zip(predictions, steps, strict=False):
+        guided = prediction.unconditional + 3.0 * (prediction.conditional - prediction.unconditional)
+        np.testing.assert_allclose(guided, rows(picture), rtol=1e-3, atol=1e-3)
+    first, _ = generator_of(pipeline).predict_low_noise(REQUESTS)
+    np.testing.assert_allclose(first.conditional, predictions[0].conditional, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("scheduler", [DPMSolverMultistepScheduler, UniPCMultistepScheduler])
@@ -393,14 +408,14 @@ def test_a_pipeline_that_evaluates_its_network_beside_the_step_is_refused():
         generator_of(other, SamplerSettings()).predict_steps(REQUESTS, steps=1)
 
 
-def test_a_network_that_predicts_its_variance_too_is_refused():
+def test_a_network_that_predicts_something_of_another_shape_is_refused():
     config = {key: value for key, value in parts()["unet"].config.items() if not key.startswith("_")}
-    learned = diffusion(ddim(), unet=UNet2DConditionModel.from_config({**config, "out_channels": 8}))
+    other = diffusion(ddim(), unet=UNet2DConditionModel.from_config({**config, "out_channels": 12}))
     with pytest.raises(
         ScreenUnavailable,
-        match=r"must predict something of the latent's own shape .*, got \(4, 16, 16\), \(8, ",
+        match=r"must predict something of the latent's own shape .*, got \(4, 16, 16\), \(12, ",
     ):
-        generator_of(learned).predict_steps(REQUESTS, steps=1)
+        generator_of(other).predict_steps(REQUESTS, steps=1)
 
 
 def test_low_noise_of_a_network_that_is_told_no_timestep_is_refused():
