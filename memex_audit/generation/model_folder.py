@@ -11,6 +11,8 @@ from memex_audit.settings_file import NAME, read_table
 
 VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 LORA_WEIGHTS = "pytorch_lora_weights.safetensors"
+# Names of pickles that the libraries look for, and of the safetensors that they look for before.
+READ_BEFORE_PICKLES = {"pytorch_model": "model", "diffusion_pytorch_model": "diffusion_pytorch_model"}
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 
@@ -49,14 +51,24 @@ def check_model_folder(folder: Path) -> Path:
         )
     check_parts(folder)
     for part in sorted(path for path in folder.iterdir() if path.is_dir()):
-        files = [path.name for path in part.iterdir()]
-        pickled = [name for name in files if name.endswith(PICKLES)]
-        if pickled and not any(name.endswith(".safetensors") for name in files):
+        if pickle := _pickle_in_place_of_safetensors({path.name for path in part.iterdir()}):
             raise ModelError(
-                f"weights must be safetensors, {part} has only {pickled[0]}, which could run code when "
+                f"weights must be safetensors, {part} has only {pickle}, which could run code when "
                 "it is loaded; convert it with pipeline.save_pretrained(FOLDER, safe_serialization=True)."
             )
     return folder
+
+
+def _pickle_in_place_of_safetensors(files: set[str]) -> str | None:
+    """Return the pickle that would be read of a part's files, where what is read first is not there."""
+    pickled = sorted(name for name in files if name.endswith(PICKLES))
+    if pickled and not any(name.endswith(".safetensors") for name in files):
+        return pickled[0]
+    for pickle, weights in READ_BEFORE_PICKLES.items():
+        read = {f"{weights}.safetensors", f"{weights}.safetensors.index.json"}
+        if f"{pickle}.bin" in files and not read & files:
+            return f"{pickle}.bin"
+    return None
 
 
 def check_parts(folder: Path) -> None:

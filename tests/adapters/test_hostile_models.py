@@ -90,8 +90,9 @@ class Trap:
 
 def test_a_model_is_loaded_and_draws_without_network_and_without_unpickling(model, tmp_path, monkeypatch):
     sprung = tmp_path / "sprung"
-    for part in ("unet", "vae", "text_encoder"):
-        for name in ("diffusion_pytorch_model.bin", "pytorch_model.bin", "model.pt"):
+    for part, read in (("unet", "diffusion_pytorch_model"), ("vae", "diffusion_pytorch_model"),
+                       ("text_encoder", "pytorch_model")):  # fmt: skip
+        for name in (f"{read}.bin", "model.pt"):
             (model / part / name).write_bytes(pickle.dumps(Trap(sprung)))
     # Names of where a model came from are never followed.
     for config in ("unet/config.json", "text_encoder/config.json", "tokenizer/tokenizer_config.json"):

@@ -47,6 +47,17 @@ def test_weights_that_only_unpickling_could_read_are_refused(model, name):
         check_model_folder(model)
 
 
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "diffusion_pytorch_model.bin"])
+def test_safetensors_of_another_name_do_not_cover_a_pickle_that_would_be_read(model, name):
+    (model / "unet" / name).touch()
+    (model / "unet" / "decoy.fp16.safetensors").touch()
+    with pytest.raises(ModelError, match=rf"must be safetensors, .*unet has only {re.escape(name)}"):
+        check_model_folder(model)
+    weights = name.replace("pytorch_model", "model") if name.startswith("pytorch") else name
+    (model / "unet" / weights.replace(".bin", ".safetensors")).touch()
+    assert check_model_folder(model) == model
+
+
 @pytest.mark.parametrize("hub_id", ["someone/model", "someone/model@"])
 def test_a_hub_id_needs_a_revision(hub_id):
     with pytest.raises(ConfigurationError, match=r"must name its revision, .*write someone/model@COMMIT so"):
