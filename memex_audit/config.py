@@ -403,14 +403,14 @@ OPTIONS: tuple[Option, ...] = (
            help="also audit so many prompts that are like each known one, for a model that was repaired "
                 "(default: 0, none)"),
     Option(name="untargeted", parse=_none_or_more, metavar="N",
-           help="draw so many pictures for no prompt in particular, or for those of --memex-prompts in turn, and "
-                "look each up in the training set (default: 0; 1000 for a model that takes no prompts)"),
+           help="draw so many pictures for no prompt in particular, or for those of --memex-prompts in turn, "
+                "and look each up in the training set (default: 0; 1000 for a model that takes no prompts)"),
     Option(name="untargeted_held_out", parse=str, metavar="SET",
            help="pictures that were not trained on, a set as for --memex-training-set: the threshold of the "
                 "untargeted extraction is measured on them (default: none, and a stated threshold)"),
     Option(name="sscd", parse=str, metavar="FILE",
-           help="SSCD copy detector as TorchScript, such as sscd_disc_mixup.torchscript.pt: its cosine to the "
-                "training image stands in each finding; a file is code, use one that you trust"),
+           help="SSCD copy detector as TorchScript, such as sscd_disc_mixup.torchscript.pt: its cosine to "
+                "the training image stands in each finding; a file is code, use one that you trust"),
     Option(name="max_pixels", parse=_pixels, metavar="N",
            help="largest picture, in pixels, that is decoded of a training set, a folder of generations or "
                 "an answer; a larger one is set aside and counted (default: 64,000,000)"),

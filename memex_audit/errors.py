@@ -36,7 +36,7 @@ class ModelError(MemexAuditError):
 
 
 class UntrustedModel(ModelError):  # noqa: N818 - says what the model is
-    """A model's files name code or files that are not its own, or a header of weights lies: nothing is loaded."""
+    """A model's files name code or files that are not its own, or weights lie: nothing is loaded."""
 
 
 class GeneratorError(ModelError):

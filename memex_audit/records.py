@@ -276,9 +276,9 @@ class Match:
 
     `distance`: l2 of the nearest generation to it (of a template over what the near-copies share); `k`:
     training images within match delta of it, itself included (Carlini et al. 2023, definition 2), among its
-    nearest neighbours by embedding. `alteration`: how it was altered to match, such as "mirrored"; empty as it
-    is. `cosine`, `sscd`: of the embedder, and of the copy detector where one is given, between that generation
-    and the training image.
+    nearest neighbours by embedding. `alteration`: how it was altered to match, such as "mirrored"; empty as
+    it is. `cosine`, `sscd`: of the embedder, and of the copy detector where one is given, between that
+    generation and the training image.
     """
 
     example_id: str

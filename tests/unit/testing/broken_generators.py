@@ -50,7 +50,10 @@ class TestHalfOffered(Contract):
 
 
 class TestWithoutEvaluations(Contract):
-    breaks = ("test_it_offers_what_a_generator_must", "test_a_picture_costs_evaluations_or_nobody_knows_how_many")
+    breaks = (
+        "test_it_offers_what_a_generator_must",
+        "test_a_picture_costs_evaluations_or_nobody_knows_how_many",
+    )
 
     class Subject(Good):
         @property
