@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from memex_audit.errors import ImagesSpent
 from memex_audit.generation.filling import draw
 from memex_audit.records import Generation
 
@@ -24,6 +25,8 @@ def draw_untargeted(
     bench: "Workbench", prompts: Sequence[str], n: int, *, progress: "Progress", spending: "Spending"
 ) -> Iterator[list[Generation]]:
     """Yield `n` pictures in batches, from the store or drawn into it; fewer where the budget ends.
+
+    So does the cap of an endpoint; what came of a batch before it is in the store.
 
     Args:
         bench: what draws.
@@ -54,7 +57,10 @@ def draw_untargeted(
                 batch_size=bench.batch_size,
                 progress=_counting(spending, cost, advance),
             )
-            pictures = [generation for one in drawn for generation in one]
+            try:
+                pictures = [generation for one in drawn for generation in one]
+            except ImagesSpent:
+                return
         yield pictures
 
 
