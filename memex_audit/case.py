@@ -54,12 +54,16 @@ def case_settings(item: pytest.Item, settings: Settings) -> Settings:
 
 
 def rerun_command(item: pytest.Item) -> str:
-    """Return the command that repeats one case. It writes no report: that would be one of this case alone."""
+    """Return the command that repeats one case. It writes no report: that would be one of this case alone.
+
+    Where captions are redacted, a negative prompt is left for the reader to fill in.
+    """
+    redacts = "captions" in (item.config.getoption("memex_redact"), item.config.getini("memex_redact"))
     given = [
         word
         for option in OPTIONS
         if option.name not in REPORTS and (value := item.config.getoption(f"memex_{option.name}")) is not None
-        for word in (option.flag, str(value))
+        for word in (option.flag, "TEXT" if redacts and option.name == "negative_prompt" else str(value))
     ]
     # A node id is relative to the root folder, and what is typed to the folder that pytest was called in.
     path = os.path.relpath(item.path, item.config.invocation_params.dir)

@@ -75,7 +75,8 @@ def set_scheduler(pipeline: Pipeline, name: str) -> None:
     before = pipeline.scheduler
     classes = _schedulers_like(before)
     if name not in classes:
-        near = difflib.get_close_matches(name, classes, n=1, cutoff=0.4)
+        stems = {_stem(known): known for known in classes}
+        near = [stems[close] for close in difflib.get_close_matches(_stem(name), stems, n=1, cutoff=0.5)]
         raise ConfigurationError(
             f"--memex-scheduler must be a scheduler that fits {type(pipeline).__name__}, one of "
             f"{', '.join(sorted(classes))}, got {name!r}"
@@ -89,6 +90,10 @@ def set_scheduler(pipeline: Pipeline, name: str) -> None:
             f"{name}: {first_line(error)}; take another, or leave it out."
         ) from error
     replace_part(pipeline, "scheduler", after)
+
+
+def _stem(name: str) -> str:
+    return name.lower().removesuffix("scheduler")
 
 
 def _schedulers_like(scheduler: Any) -> dict[str, Any]:

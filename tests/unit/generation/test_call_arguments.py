@@ -100,9 +100,11 @@ def test_the_scheduler_of_a_stage_that_is_a_pipeline_of_its_own_is_replaced_too(
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
+        ("unipc", r"got 'unipc'; did you mean UniPCMultistepScheduler\?$"),
+        ("ddim", r"got 'ddim'; did you mean DDIMScheduler\?$"),
         ("EulerScheduler", r"got 'EulerScheduler'; did you mean EulerDiscreteScheduler\?$"),
         ("nonsense", r"one of .*DDIMScheduler, .*got 'nonsense'; leave it out to take the model's own\.$"),
-        ("DPMSolverSDEScheduler", r"got 'DPMSolverSDEScheduler'; did you mean DPMSolverS"),  # needs torchsde
+        ("DPMSolverSDEScheduler", r"got 'DPMSolverSDEScheduler'; did you mean DPMSolver"),  # needs torchsde
     ],
 )
 def test_a_scheduler_that_does_not_fit_is_refused_with_the_nearest_that_does(pipeline, name, hint):
