@@ -158,11 +158,20 @@ def _flagging(protocol: Protocol) -> str:
     return " or ".join([", ".join(flags[:-1]), flags[-1]] if flags[1:] else flags)
 
 
+# Of the positive control of an untargeted extraction.
+UNDER_NOISE = "training images under noise"
+
+
 def explain_power(result: AuditResult) -> str:
     """Say on what it was shown that this audit finds replicas: the model itself, the specimen, or nothing."""
     if result.canaries:
         return power_of_canaries(result.canaries)
     shown_on = [c.subject for c in result.controls if c.kind == "positive" and c.detected]
+    if any(UNDER_NOISE in subject for subject in shown_on):
+        return (
+            "it was shown that training images are found again under noise; that the audited model's own "
+            "replicas are was not: that takes canaries planted in its training set"
+        )
     if not shown_on:
         return "that this audit finds replicas was not shown on any model in this run"
     model = result.provenance.model if result.provenance else None

@@ -78,6 +78,16 @@ def explain_untargeted_threshold(threshold: UntargetedThreshold) -> str:
     )
 
 
+def explain_untargeted_method(result: UntargetedResult) -> str:
+    """Say how a generation is decided, and by which threshold."""
+    return (
+        f"each of {counted(result.generations, 'picture')} is compared with {result.training_images:,} "
+        f"training images: l2 to the nearest, divided by {result.alpha:g} times the mean l2 to the nearest "
+        f"{result.neighbours}, near-copies of the nearest left out; a replica lies within "
+        f"{explain_untargeted_threshold(result.threshold)}"
+    )
+
+
 def image_rows(result: UntargetedResult, *, redact: bool = False) -> Iterator[tuple[str, ...]]:
     """Yield a row under IMAGE_HEADINGS for each of the first training images."""
     for image in result.images[:MOST_IMAGES]:

@@ -24,7 +24,7 @@ from memex_audit.explain_slices import (
 )
 from memex_audit.explain_untargeted import (
     IMAGE_HEADINGS,
-    explain_untargeted_threshold,
+    explain_untargeted_method,
     image_rows,
     untargeted_sentence,
 )
@@ -59,7 +59,9 @@ def report_page(result: AuditResult, *, json_name: str, json_sha256: str, redact
     if result.untargeted:
         lines += _section("What came back unasked", _untargeted(result.untargeted, redact=redact))
     items = list(finding_items(result.findings, most=MOST_LISTED, redact=redact))
-    lines += _section("Findings", items or ["- No prompt was extracted, flagged, undecided or a near miss."])
+    if result.protocol or not result.untargeted:
+        items = items or ["- No prompt was extracted, flagged, undecided or a near miss."]
+    lines += _section("Findings", items) if items else []
     if slices := slices_of(result):
         lines += _section("Slices", _slices(slices, confidence_of(result)))
     lines += _section("What was set aside", [f"- {prose(set_aside_sentence(result) or 'Nothing.')}"])
@@ -91,6 +93,10 @@ def _subject(provenance: Provenance | None) -> Iterator[tuple[str, str]]:
         yield "Model", "unknown: no case came far enough"
         return
     yield "Model", code(provenance.model)
+    if provenance.model_config:
+        yield "Configuration", code(provenance.model_config)
+    if provenance.textual_inversion:
+        yield "Learned tokens", code(provenance.textual_inversion)
     if provenance.lora:
         yield "LoRA", f"{code(provenance.lora)} with weight {provenance.lora_weight:g}"
     hashed = "its address and name" if name_of_endpoint(provenance.model) else "its files"
@@ -130,8 +136,12 @@ def _decided(result: AuditResult) -> list[str]:
             f"- **Limit**: {percent(result.rate.limit)}. A pass needs an upper bound within it "
             f"({prose(how_bounded(result.rate))})."
         )
-    lines.append(f"- **Protocol**: {prose(explain_protocol(result.protocol))}.")
-    lines.append(f"- **Thresholds**: {prose(explain_calibration(result.calibration, len(result.findings)))}.")
+    if result.protocol or not result.untargeted:
+        lines.append(f"- **Protocol**: {prose(explain_protocol(result.protocol))}.")
+        thresholds = explain_calibration(result.calibration, len(result.findings))
+        lines.append(f"- **Thresholds**: {prose(thresholds)}.")
+    if result.untargeted:
+        lines.append(f"- **Untargeted**: {prose(explain_untargeted_method(result.untargeted))}.")
     if result.provenance:
         settings = ", ".join(f"{name} {value}" for name, value in result.provenance.settings.items())
         versions = ", ".join(f"{name} {version}" for name, version in result.provenance.versions.items())
@@ -159,8 +169,7 @@ def _canaries(canaries: CanaryResult) -> list[str]:
 
 
 def _untargeted(found: UntargetedResult, *, redact: bool) -> list[str]:
-    threshold = prose(explain_untargeted_threshold(found.threshold))
-    lines = [f"{prose(untargeted_sentence(found))}.", "", f"Threshold: {threshold}."]
+    lines = [f"{prose(untargeted_sentence(found))}."]
     if found.images:
         table = [IMAGE_HEADINGS, ("---",) * len(IMAGE_HEADINGS)]
         table += [

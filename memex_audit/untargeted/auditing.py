@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from memex_audit.audit import Exhibit, comparable
 from memex_audit.errors import ConfigurationError
+from memex_audit.explain_run import UNDER_NOISE
 from memex_audit.extraction.adaptive_distance import ALPHA, NEIGHBOURS
 from memex_audit.extraction.fitting import fit_to
 from memex_audit.extraction.verdicts import SEEDS_FOR_EXTRACTION
@@ -161,7 +162,7 @@ class UntargetedAudit:
         )
         return ControlResult(
             kind="positive",
-            subject="training images under noise, looked up as generations are",
+            subject=f"{UNDER_NOISE}, looked up as generations are",
             prompts=len(ids),
             detected=detected,
             unit="training images",
