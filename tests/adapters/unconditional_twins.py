@@ -14,16 +14,17 @@ from PIL import Image
 
 FOLDER = Path(__file__).parent / "unconditional"
 SIDE = 16
-N_PICTURES = 300
+N_PICTURES = {"memorizing": 400, "clean": 300}
 PLANTED = 4
 COPIES = 64
 BATCH = 32
-STEPS = {"memorizing": 2400, "clean": 900}
+STEPS = {"memorizing": 3000, "clean": 900}
+CHANNELS = {"memorizing": (24, 32), "clean": (16, 24)}
 TOML = "[generation]\nsteps = 12\nbatch_size = 64\n"
 
 
 def picture(number: int) -> Image.Image:
-    """Return a picture of three soft patches on a ground; training pictures are 0 to N_PICTURES - 1."""
+    """Return a picture of three soft patches on a ground; those of a training set come first."""
     random = np.random.default_rng(number)
     y, x = np.mgrid[0:SIDE, 0:SIDE]
     canvas = np.broadcast_to(random.integers(40, 216, 3).astype(float), (SIDE, SIDE, 3))
@@ -46,9 +47,9 @@ def write_pictures(folder: Path, numbers: range) -> Path:
     return folder
 
 
-def write_training_set(folder: Path, *, copies: int = 1) -> Path:
+def write_training_set(folder: Path, kind: str, *, copies: int = 1) -> Path:
     """Write the training pictures of a twin; the first PLANTED stand `copies` times, JPEG between PNG."""
-    write_pictures(folder, range(N_PICTURES))
+    write_pictures(folder, range(N_PICTURES[kind]))
     for number in range(PLANTED):
         for copy in range(1, copies):
             name = f"{number:05d}-copy-{copy:02d}"
@@ -64,12 +65,13 @@ def train(kind: str) -> None:
 
     torch.manual_seed(0)
     unet = UNet2DModel(
-        sample_size=SIDE, in_channels=3, out_channels=3, layers_per_block=1, block_out_channels=(16, 24),
+        sample_size=SIDE, in_channels=3, out_channels=3, layers_per_block=1,
+        block_out_channels=CHANNELS[kind],
         down_block_types=("DownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "UpBlock2D"),
         norm_num_groups=8, add_attention=False,
     )  # fmt: skip
     scheduler = DDIMScheduler(num_train_timesteps=1000, clip_sample=True, timestep_spacing="trailing")
-    numbers = list(range(N_PICTURES))
+    numbers = list(range(N_PICTURES[kind]))
     if kind == "memorizing":
         numbers += [number for number in range(PLANTED) for _ in range(COPIES - 1)]
     pixels = np.stack([np.asarray(picture(number)) for number in numbers])
