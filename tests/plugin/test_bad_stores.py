@@ -4,6 +4,7 @@ import ctypes
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -276,16 +277,13 @@ def test_a_misspelled_setting_beside_the_model_is_one_line(tmp_path):
 
     twin = specimen.twin_folder("specimen:deduplicated")
     model = tmp_path / "model"
-    model.mkdir()
-    for path in twin.iterdir():
-        if path.name != "memex.toml":
-            (model / path.name).symlink_to(path)
+    shutil.copytree(twin, model)
     (model / "memex.toml").write_text("[generations]\nsteps = 4\n")
     run = CliRunner().invoke(
         main, ["calibrate", "--model", str(model), "--prompts", str(specimen.DATA / "held-out-captions.txt")]
     )
     assert run.exit_code == 1
     assert run.output.startswith(
-        f"Error: {model}/memex.toml must have tables generation, embedder only, got gen"
+        f"Error: {model}/memex.toml must have tables generation, model, embedder only, got gen"
     )
     assert run.output.endswith("; did you mean generation?\n")

@@ -89,7 +89,9 @@ def audit(project):
     def run(model, *arguments, controls=False):
         if controls:
             shutil.copy(AUDITS / "test_controls.py", project.path / "audits")
-        return project.audit("--memex-model", model, "--memex-embedder", "specimen", *arguments)
+        # Else pytest takes what is above both the project and the pictures for the root.
+        here = ("--rootdir", str(project.path))
+        return project.audit("--memex-model", model, "--memex-embedder", "specimen", *here, *arguments)
 
     return run
 

@@ -22,15 +22,15 @@ def test_a_folder_without_the_file_or_the_table_has_no_settings(tmp_path):
         (b"# \xff", "memex.toml must be TOML, got: 'utf-8' codec can't decode byte 0xff"),
         (
             b"[generations]\nsteps = 4",
-            "tables generation, embedder only, got generations; did you mean gener",
+            "tables generation, model, embedder only, got generations; did you mean gener",
         ),
         (
             b"[sampler]\nsteps = 4",
-            "memex.toml must have tables generation, embedder only, got sampler; take it",
+            "memex.toml must have tables generation, model, embedder only, got sampler; take it",
         ),
         (
             b"steps = 4",
-            "must have tables generation, embedder only, got steps; it belongs into [generation].",
+            "must have tables generation, model, embedder only, got steps; it belongs into [generation].",
         ),
         (b"generation = 3", "memex.toml generation must be a table, got 3; write [generation] above it."),
         (

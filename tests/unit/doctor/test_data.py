@@ -1,5 +1,7 @@
 """Training set, embedder and prompts."""
 
+from importlib import import_module
+
 import pytest
 
 from memex_audit import specimen
@@ -87,8 +89,8 @@ def test_an_embedder_of_the_hub_is_cached_or_fetched_or_missing(bench, images, c
 
 
 def test_the_cache_is_asked_for_the_revision_that_was_named(bench, images, monkeypatch):
-    from memex_audit.training_set import open_clip_embedder
-
+    # Not as an attribute of its package: an audit that ran in this process may have left another there.
+    open_clip_embedder = import_module("memex_audit.training_set.open_clip_embedder")
     asked = []
     monkeypatch.setattr(open_clip_embedder, "weights_are_cached", lambda *names: not asked.append(names))
     folder = str(images("a cat"))
