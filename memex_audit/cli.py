@@ -9,6 +9,7 @@ import click
 from memex_audit.canary_commands import canary
 from memex_audit.command_options import settings_options
 from memex_audit.config import DRAWN_WITH, OPTIONS, read_settings
+from memex_audit.dedupe_command import dedupe
 from memex_audit.errors import MemexAuditError
 from memex_audit.ledger_commands import COMMANDS
 from memex_audit.plan_command import plan
@@ -230,5 +231,5 @@ def card(
     click.echo(block, nl=False)
 
 
-for _command in (*COMMANDS, canary, plan, trigger):
+for _command in (*COMMANDS, canary, dedupe, plan, trigger):
     main.add_command(_command)

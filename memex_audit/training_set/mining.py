@@ -72,6 +72,17 @@ class MinedSet:
             groups = cast("Sequence[int]", read_column(_duplicates(self.folder, self.similarity), "group"))
         return dict(zip(self.load_example_ids(), groups, strict=True))
 
+    def load_duplicates(self) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+        """Return each example's number of near-copies and its group, each int64 (n,)."""
+        import numpy as np
+
+        from memex_audit.training_set.embedded_set import read_column
+
+        with _reading(self.folder):
+            path = _duplicates(self.folder, self.similarity)
+            counts, groups = (np.array(read_column(path, name), np.int64) for name in ("count", "group"))
+        return counts, groups
+
     def load_index(self, *, kind: IndexKind | None = None) -> Index:
         """Build an exact index over all examples; `kind` as in `build_index`."""
         return build_index(self.load_embeddings(), self.load_example_ids(), kind=kind)
