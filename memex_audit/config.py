@@ -314,7 +314,7 @@ OPTIONS: tuple[Option, ...] = (
            help="LoRA on top of the model: a .safetensors file, a folder that save_lora_weights wrote, or "
                 "specimen:lora (default weight: 1)"),
     Option(name="training_set", parse=str, metavar="PATH",
-           help="its training set: an image folder with captions, or Parquet"),
+           help="its training set: an image folder with captions, Parquet, or WebDataset tars"),
     Option(name="embedder", parse=str, metavar="NAME",
            help="ARCH/TAG of open_clip, local-dir:FOLDER, or specimen (default: ViT-B-32/laion2b_s34b_b79k, "
                 "or the specimen's where that cannot be had)"),

@@ -26,7 +26,7 @@ SETTINGS_FILES = (
 )  # fmt: skip
 EXAMPLES: tuple[tuple[str, str | float, str], ...] = (
     ("model", "./my-model", "a diffusers folder, or a hub id NAME/MODEL@REVISION; else the specimen"),
-    ("training_set", "./my-images", "an image folder with captions, or Parquet"),
+    ("training_set", "./my-images", "an image folder with captions, Parquet, or WebDataset tars"),
     ("limit", 0.01, "largest extraction rate that passes"),
     ("redact", "captions", "shows no prompt text in any output"),
 )

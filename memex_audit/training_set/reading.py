@@ -13,9 +13,10 @@ from memex_audit.training_set.captions import KINDS, is_picture
 def open_training_set(
     location: str | Path, *, needs_captions: bool = True, max_pixels: int = MAX_PIXELS
 ) -> TrainingSet:
-    """Open a Parquet file, a folder of Parquet files, or a folder of captioned pictures.
+    """Open Parquet files or WebDataset tars, one or a folder of them, or a folder of captioned pictures.
 
-    Opening lists files and reads Parquet footers, but no picture and no caption.
+    Opening lists files and reads Parquet footers, but no picture and no caption. Parquet files beside tars of
+    the same names are what img2dataset knows of them, and not read.
 
     Args:
         location: a path. Hidden files and folders below it are not looked at.
@@ -27,27 +28,33 @@ def open_training_set(
     """
     root = Path(location)
     files, unreadable = _list_files(root)
-    parquet = [name for name in files if PurePosixPath(name).suffix.lower() == ".parquet"]
+    tars = [name for name in files if PurePosixPath(name).suffix.lower() == ".tar"]
+    beside = {PurePosixPath(name).with_suffix(".parquet").as_posix() for name in tars}
+    tables = [name for name in files if PurePosixPath(name).suffix.lower() == ".parquet"]
+    parquet = [name for name in tables if name not in beside]
     pictures = [name for name in files if is_picture(name)]
-    if parquet and pictures:
-        msg = (
-            f"{root} must hold one kind of training set, got {len(parquet)} Parquet files and "
-            f"{len(pictures)} pictures; give the folder of one of them."
-        )
+    kinds = {"Parquet files": parquet, "tars": tars, "pictures": pictures}
+    if sum(map(bool, kinds.values())) > 1:
+        got = " and ".join(f"{len(names)} {kind}" for kind, names in kinds.items() if names)
+        msg = f"{root} must hold one kind of training set, got {got}; give the folder of one of them."
         raise TrainingSetError(msg)
+    folder = root if root.is_dir() else root.parent
     if parquet:
         from memex_audit.training_set.parquet_set import ParquetSet
 
-        folder = root if root.is_dir() else root.parent
         return ParquetSet(folder, parquet, unreadable, needs_captions=needs_captions, max_pixels=max_pixels)
+    if tars:
+        from memex_audit.training_set.webdataset_set import WebDatasetSet
+
+        return WebDatasetSet(folder, tars, unreadable, needs_captions=needs_captions, max_pixels=max_pixels)
     if pictures and root.is_dir():
         from memex_audit.training_set.image_folder import ImageFolder
 
         return ImageFolder(root, files, unreadable, needs_captions=needs_captions, max_pixels=max_pixels)
     got = "another file" if root.is_file() else f"{len(files)} other files" if files else "an empty folder"
     msg = (
-        f"{root} must be a Parquet file, a folder of them, or a folder of pictures ({KINDS}) with captions, "
-        f"got {got}; give the path of one."
+        f"{root} must be a Parquet file, a folder of them, a WebDataset tar, a folder of those, or a folder of "
+        f"pictures ({KINDS}) with captions, got {got}; give the path of one."
     )
     raise TrainingSetError(msg)
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import tarfile
 
 import numpy as np
 import pyarrow as pa
@@ -71,7 +72,22 @@ def write_shards(root):
     return root
 
 
-@pytest.fixture(params=[write_sidecars, write_csv, write_jsonl, write_parquet, write_shards])
+def write_tars(root):
+    root.mkdir()
+    for name, rows in (("00000", range(2)), ("00001", range(2, N))):
+        with tarfile.open(root / f"{name}.tar", "w") as archive:
+            for i in rows:
+                # Either way of keeping a caption.
+                fields = json.dumps({"text": f"caption {i}"})
+                caption = ("txt", f"caption {i}") if i % 2 else ("json", fields)
+                for suffix, data in (("png", encoded(i)), (caption[0], caption[1].encode())):
+                    member = tarfile.TarInfo(f"{i:09}.{suffix}")
+                    member.size = len(data)
+                    archive.addfile(member, io.BytesIO(data))
+    return root
+
+
+@pytest.fixture(params=[write_sidecars, write_csv, write_jsonl, write_parquet, write_shards, write_tars])
 def location(request, tmp_path):
     (tmp_path / "here").mkdir()
     return request.param(tmp_path / "here" / "set")

@@ -1,0 +1,141 @@
+"""Where in a WebDataset tar each sample lies: headers are read, nothing is unpacked."""
+
+import json
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from memex_audit.records import SetAside
+from memex_audit.training_set.captions import PICTURES
+from memex_audit.training_set.fingerprints import open_regular
+
+# In the order in which a sample's caption is looked for.
+TEXT, JSON = "txt", "json"
+JSON_FIELDS = ("caption", "text")
+# Of a caption's file: larger ones are none.
+MOST_CAPTION_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file in an archive: its bytes lie at `offset`."""
+
+    offset: int
+    size: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Sample:
+    """The files of one key: `picture` the first that is one, `texts` by suffix."""
+
+    id: str
+    file: str
+    picture: Member | None = None
+    texts: dict[str, Member] = field(default_factory=dict)
+
+    @property
+    def caption(self) -> bool:
+        """Whether there is a file that may hold one."""
+        return bool(self.texts)
+
+
+def list_samples(root: Path, name: str) -> Iterator[Sample | SetAside]:
+    """Yield the samples of a tar in the order of their first files, and what cannot be used.
+
+    Args:
+        root: folder of the training set.
+        name: posix path of the tar below it.
+    """
+    samples: dict[str, Sample] = {}
+    faults: list[SetAside] = []
+    try:
+        with open_regular(root / name) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            taken = (_take(member, name, samples) for member in archive)
+            faults.extend(fault for fault in taken if fault)
+    except (OSError, tarfile.TarError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        kept = f"after {len(samples):,} samples" if samples else "from its beginning"
+        faults.append(SetAside(what=name, reason=f"unreadable tar, {kept}: {reason}"))
+    yield from samples.values()
+    yield from faults
+
+
+def _take(member: tarfile.TarInfo, name: str, samples: dict[str, Sample]) -> SetAside | None:
+    """Put a file of an archive to its sample; say why it is none where that loses something."""
+    if member.isdir():
+        return None
+    what = f"{name}: {member.name}"
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts:
+        return SetAside(what=what, reason="its path leads out of the archive")
+    if not member.isreg():
+        return SetAside(what=what, reason="no regular file")
+    key, _, suffix = path.name.partition(".")
+    suffix = suffix.lower()
+    if not key or (suffix not in (TEXT, JSON) and f".{suffix}" not in PICTURES):
+        return None  # img2dataset writes checksums and more beside
+    whole_key = (path.parent / key).as_posix()
+    example_id = f"{name.removesuffix('.tar')}:{whole_key}"
+    sample = samples.setdefault(whole_key, Sample(id=example_id, file=name))
+    found = Member(member.offset_data, member.size)
+    if suffix in (TEXT, JSON):
+        sample.texts.setdefault(suffix, found)
+    elif sample.picture is None:
+        sample.picture = found
+    else:
+        return SetAside(what=what, reason="a second picture of its key")
+    return None
+
+
+def caption_of(root: Path, sample: Sample) -> str:
+    """Return a sample's caption; empty where it has none.
+
+    Raises:
+        ValueError: its file is no caption; the message is the reason.
+    """
+    for suffix in (TEXT, JSON):
+        member = sample.texts.get(suffix)
+        if member is None:
+            continue
+        if member.size > MOST_CAPTION_BYTES:
+            msg = f"a caption file of {member.size:,} bytes"
+            raise ValueError(msg)
+        text = _text(read_member(root, sample, member), suffix)
+        if text.strip():
+            return text.strip()
+    return ""
+
+
+def _text(data: bytes, suffix: str) -> str:
+    try:
+        text = data.decode("utf-8-sig")
+        if suffix == TEXT:
+            return text
+        fields = json.loads(text)
+    except ValueError as error:
+        kind = "JSON" if suffix == JSON and not isinstance(error, UnicodeDecodeError) else "UTF-8"
+        msg = f"its .{suffix} is no {kind}"
+        raise ValueError(msg) from error
+    if not isinstance(fields, dict):
+        return ""
+    return next((value for name in JSON_FIELDS if isinstance(value := fields.get(name), str)), "")
+
+
+def read_member(root: Path, sample: Sample, member: Member) -> bytes:
+    """Return the bytes of a file in its archive.
+
+    Raises:
+        ValueError: they cannot be read, or end before they should; the message is the reason.
+    """
+    try:
+        with open_regular(root / sample.file) as file:
+            file.seek(member.offset)
+            data = file.read(member.size)
+    except OSError as error:
+        msg = f"cannot be read: {error.strerror}"
+        raise ValueError(msg) from error
+    if len(data) < member.size:
+        msg = f"cut short: {len(data):,} of {member.size:,} bytes are there"
+        raise ValueError(msg)
+    return data
