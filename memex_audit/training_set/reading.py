@@ -53,8 +53,8 @@ def open_training_set(
         return ImageFolder(root, files, unreadable, needs_captions=needs_captions, max_pixels=max_pixels)
     got = "another file" if root.is_file() else f"{len(files)} other files" if files else "an empty folder"
     msg = (
-        f"{root} must be a Parquet file, a folder of them, a WebDataset tar, a folder of those, or a folder of "
-        f"pictures ({KINDS}) with captions, got {got}; give the path of one."
+        f"{root} must be a Parquet file, a folder of them, a WebDataset tar, a folder of those, or a folder "
+        f"of pictures ({KINDS}) with captions, got {got}; give the path of one."
     )
     raise TrainingSetError(msg)
 
