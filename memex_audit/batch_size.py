@@ -4,7 +4,7 @@ import traceback
 from collections.abc import Callable
 from typing import Union
 
-from memex_audit.errors import MemexAuditError, ModelError
+from memex_audit.errors import MemexAuditError, ModelError, first_line
 
 # What is said by PyTorch on cuda, mps and cpu, cuBLAS and cuDNN, JAX, NumPy and the operating system.
 _NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "alloc_failed", "unable to allocate")
@@ -41,7 +41,7 @@ class BatchSize:
             return False
         let_go(error)
         if n == 1:
-            said = (str(error).strip().splitlines() or [""])[0][:300]
+            said = first_line(error)
             raise ModelError(
                 f"a model must have memory for one picture at a time, got {type(error).__name__}: {said}; "
                 "draw smaller ones (--memex-size), or in half precision (--memex-dtype bf16), or see "

@@ -6,6 +6,11 @@ Messages read: what must be what, got what; what to do.
 """
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of what a library or a user's code said, cut to what a message has room for."""
+    return (str(error).strip().splitlines() or [""])[0][:300]
+
+
 class MemexAuditError(Exception):
     """Base of every error that memex-audit raises on purpose.
 

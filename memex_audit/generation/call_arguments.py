@@ -5,12 +5,12 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from memex_audit.errors import ConfigurationError
+from memex_audit.errors import ConfigurationError, first_line
 from memex_audit.generation.denoiser import why_no_guidance
 from memex_audit.generation.evaluations import network_of, other_stages
 from memex_audit.generation.execution import replace_part
 from memex_audit.generation.model_folder import SamplerSettings
-from memex_audit.generation.pipeline_loading import Pipeline, first_line
+from memex_audit.generation.pipeline_loading import Pipeline
 
 
 def call_arguments(pipeline: Pipeline, sampler: SamplerSettings) -> dict[str, Any]:

@@ -11,14 +11,14 @@ import torch
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-from memex_audit.errors import ModelError
+from memex_audit.errors import ModelError, first_line
 from memex_audit.generation import denoiser, families
 from memex_audit.generation.call_arguments import call_arguments, set_scheduler
 from memex_audit.generation.evaluations import count_evaluations, network_of
 from memex_audit.generation.fingerprints import settings_digest
 from memex_audit.generation.guards import to_bytes
 from memex_audit.generation.model_folder import SamplerSettings
-from memex_audit.generation.pipeline_loading import Pipeline, first_line
+from memex_audit.generation.pipeline_loading import Pipeline
 from memex_audit.generation.prompt_tokens import pipeline_tokenizers, read_tokens
 from memex_audit.generation.steps import HearStep, heard
 from memex_audit.records import Generation, GenerationRequest, Prediction

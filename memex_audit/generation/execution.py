@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 
-from memex_audit.errors import ConfigurationError
+from memex_audit.errors import ConfigurationError, first_line
 from memex_audit.generation.evaluations import NETWORKS, network_of
-from memex_audit.generation.pipeline_loading import Pipeline, first_line
+from memex_audit.generation.pipeline_loading import Pipeline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

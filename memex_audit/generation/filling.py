@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
 
 from memex_audit.batch_size import BatchSize
-from memex_audit.errors import MemexAuditError, ModelError, UnitDamaged
+from memex_audit.errors import MemexAuditError, ModelError, UnitDamaged, first_line
 from memex_audit.generation.guards import check_answers
 from memex_audit.generation.store import UnitStore
 from memex_audit.protocols import Generator
@@ -158,7 +158,7 @@ def _broken_off(error: Exception, name: str, n_given: int, n_requested: int) -> 
     """Return an error that a generator broke off with as one of this package, which says how far it came."""
     if isinstance(error, MemexAuditError):
         return error
-    said = (str(error).strip().splitlines() or [""])[0][:300]
+    said = first_line(error)
     wrapped = ModelError(
         f"the generator {name} must draw what it is asked for, got {type(error).__name__}: {said} after "
         f"{n_given} of {n_requested} pictures of a batch; mend it and run again: what was drawn before is "

@@ -12,7 +12,7 @@ from diffusers import AutoPipelineForText2Image, IFSuperResolutionPipeline
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-from memex_audit.errors import ConfigurationError, ModelError
+from memex_audit.errors import ConfigurationError, ModelError, first_line
 from memex_audit.generation.cascades import READ_BEFORE, join
 from memex_audit.generation.devices import DTYPES, choose_dtype, device_of_worker
 from memex_audit.generation.families import pipeline_class, starts_from_picture
@@ -139,8 +139,3 @@ def _one_line_errors(folder: Path) -> Iterator[None]:
             f"the model in {folder} must load as a text-to-image pipeline, "
             f"got {type(error).__name__}: {first_line(error)}"
         ) from error
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of what a library said, cut to what a message has room for."""
-    return (str(error).strip().splitlines() or [""])[0][:300]

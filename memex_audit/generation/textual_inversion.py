@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from safetensors.torch import load_file
 
-from memex_audit.errors import ModelError
-from memex_audit.generation.pipeline_loading import Pipeline, first_line
+from memex_audit.errors import ModelError, first_line
+from memex_audit.generation.pipeline_loading import Pipeline
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from memex_audit.errors import EmbedderError
+from memex_audit.errors import EmbedderError, first_line
 
 SIDE = 320
 # Of ImageNet, as for every network that was trained on it.
@@ -49,7 +49,7 @@ class SscdDetector:
                 self._module = load(str(file), map_location="cpu").eval()
             self.dimension = self._run(np.zeros((1, 3, SIDE, SIDE), np.float32)).shape[1]
         except (OSError, RuntimeError, ValueError, IndexError) as error:
-            said = (str(error).strip().splitlines() or [""])[0][:200]
+            said = first_line(error)[:200]
             raise EmbedderError(
                 f"--memex-sscd must be TorchScript that takes (n, 3, {SIDE}, {SIDE}) and gives (n, d), "
                 f"such as sscd_disc_mixup.torchscript.pt, got {file} ({said}); check the file."

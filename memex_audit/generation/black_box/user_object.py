@@ -4,7 +4,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from memex_audit.errors import ConfigurationError, GeneratorError
+from memex_audit.errors import ConfigurationError, GeneratorError, first_line
 from memex_audit.protocols import Generator
 
 
@@ -36,7 +36,7 @@ def make_generator(spec: str, rootdir: Path) -> Generator:
     try:
         generator: Generator = factory()
     except Exception as error:
-        said = (str(error).strip().splitlines() or [""])[0][:300]
+        said = first_line(error)
         raise GeneratorError(
             f"python:{spec} must make a generator without arguments, got {type(error).__name__}: {said}; "
             "mend it.",
@@ -63,7 +63,7 @@ def _import(name: str, rootdir: Path) -> object:
 
 
 def _broken(name: str, error: Exception) -> GeneratorError:
-    said = (str(error).strip().splitlines() or [""])[0][:300]
+    said = first_line(error)
     return GeneratorError(
         f"the module {name} of --memex-model must be importable, got {type(error).__name__}: {said}; "
         "mend it.",
