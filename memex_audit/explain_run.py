@@ -197,6 +197,6 @@ def not_proven(result: AuditResult) -> str:
     if result.rate is None:
         return "any rate: without a rate case the run says nothing beyond its cases"
     return (
-        "prompts unlike these, other samplers or guidance, replicas that are cropped, mirrored or restyled, "
-        f"and {blind_to(result.rate)}"
+        "prompts unlike these, other samplers or guidance, replicas that are shifted, recoloured or "
+        f"restyled, and {blind_to(result.rate)}"
     )
