@@ -199,11 +199,22 @@ ABSENT = "not in the folder"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """One generated picture: `pixels` uint8 (h, w, 3), or None with the `reason` it was set aside."""
+    """One generated picture: `pixels` uint8 (h, w, 3), or None with the `reason` it was set aside.
+
+    `sums`: its block sums, uint16 (blocks, 3), where they are known, with its `size` (height, width). A
+    picture without pixels and without a reason is reduced to these two; it can be drawn again from its seed.
+    """
 
     request: GenerationRequest
     pixels: "NDArray[np.uint8] | None"
     reason: str | None = None
+    sums: "NDArray[np.uint16] | None" = None
+    size: tuple[int, int] | None = None
+
+    @property
+    def reduced(self) -> bool:
+        """Whether the picture was usable, and its pixels were not kept."""
+        return self.pixels is None and self.sums is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

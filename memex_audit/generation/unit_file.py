@@ -115,14 +115,26 @@ def _row(number: int, generation: Generation, summarize: Summary) -> dict[str, o
     }
     if generation.pixels is not None:
         row["height"], row["width"] = generation.pixels.shape[:2]
-        row["block_sums"] = summarize(generation.pixels).ravel()
+        sums = summarize(generation.pixels) if generation.sums is None else generation.sums
+        row["block_sums"] = sums.ravel()
         row["pixels"] = _png(generation.pixels)
+    elif generation.sums is not None and generation.size is not None:
+        row["height"], row["width"] = generation.size
+        row["block_sums"] = generation.sums.ravel()
     return row
 
 
 def _generation(path: Path, request: GenerationRequest, row: dict[str, Any]) -> Generation:
-    if row["pixels"] is None:
+    if row["block_sums"] is None:
         return Generation(request=request, pixels=None, reason=row["reason"])
+    if len(row["block_sums"]) % 3:
+        raise _damaged(path, f"picture {row['number']} has {len(row['block_sums'])} block sums")
+    sums, size = np.array(row["block_sums"], np.uint16).reshape(-1, 3), (row["height"], row["width"])
+    pixels = None if row["pixels"] is None else _pixels(path, row)
+    return Generation(request=request, pixels=pixels, reason=row["reason"], sums=sums, size=size)
+
+
+def _pixels(path: Path, row: dict[str, Any]) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(row["pixels"])) as image:
             pixels = np.asarray(image)
@@ -130,7 +142,7 @@ def _generation(path: Path, request: GenerationRequest, row: dict[str, Any]) -> 
         raise _damaged(path, f"picture {row['number']}: {error}") from error
     if pixels.shape != (row["height"], row["width"], 3):
         raise _damaged(path, f"picture {row['number']} is of another size")
-    return Generation(request=request, pixels=pixels, reason=row["reason"])
+    return pixels
 
 
 def _damaged(path: Path, reason: object) -> UnitDamaged:

@@ -26,7 +26,7 @@ model, folder = sys.argv[1], Path(sys.argv[2])
 around = Surroundings(rootdir=folder, store_folder=lambda: folder, api_key=lambda: None, note=lambda _: None)
 api = open_black_box(Settings(model=model), around)
 store = UnitStore(
-    folder, fingerprint=api.fingerprint, digest="d", root_seed=0, summarize=lambda p: p[:, :, 0].astype("u2"),
+    folder, fingerprint=api.fingerprint, digest="d", root_seed=0, summarize=lambda p: p[0, :1].astype("u2"),
     note=lambda _: None,
 )
 fill(store, lambda: api, ["a lighthouse", "a red bicycle"], 4, batch_size=BatchSize.of(api.batch_size))
@@ -63,7 +63,7 @@ def test_what_was_answered_before_a_kill_is_kept_and_asked_for_once(server, tmp_
         fingerprint=parse_endpoint(server.model().removeprefix("openai+")).fingerprint,
         digest="d",
         root_seed=0,
-        summarize=lambda pixels: pixels,
+        summarize=lambda pixels: pixels[0, :1],
         note=lambda _: None,
     )
     for number, generation in enumerate(store.read("a lighthouse", 4)):
