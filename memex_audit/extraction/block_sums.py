@@ -7,6 +7,7 @@ pixel by pixel.
 Shapes: n images, h height, w width, y and x rows and columns of the block grid.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -19,8 +20,9 @@ from memex_audit.extraction.tiles import block_edges, check_images, tile_windows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Rounding of a float64 dot product of k terms is at most k * 1.2e-16 of the norms' sum; k is 49152 for a
-# picture of 8192 x 8192. The slack moves the bound by less than 1e-5, and only where it is near 0.
+# Rounding of a float64 dot product of k terms is at most k * 1.2e-16 of the norms' sum; of a picture of
+# 8192 x 8192 k is 49152 for a tile, 786432 for the whole: 1e-10. The slack moves the bound by less than 1e-5
+# of the norms, and only where it is near 0.
 SLACK = 1e-9
 
 
@@ -132,21 +134,41 @@ def candidate_graph(sums: BlockSums, delta: float) -> "NDArray[np.bool_]":
     return graph
 
 
-def _window_bounds(
-    sums: BlockSums, rows: "NDArray[np.intp]", window: tuple[slice, slice]
-) -> "NDArray[np.float64]":
-    """Bound the l2 of one tile from below, (m, m) for the m images of `rows`."""
+def scaled_blocks(sums: BlockSums, window: tuple[slice, slice]) -> "NDArray[np.float64]":
+    """Return (n, 3 * blocks of the window): sums centred by 128, over the root of their block's area.
+
+    The squared distance of two rows is a lower bound on the sum of the squared differences of the pixels.
+    """
     edges = block_edges(sums.height), block_edges(sums.width)
     y, x = (
         slice(*np.searchsorted(cuts, (part.start, part.stop)))
         for cuts, part in zip(edges, window, strict=True)
     )
     area = np.outer(np.diff(edges[0])[y], np.diff(edges[1])[x])[..., None].astype(np.float64)
-    grid = sums.sums.reshape(len(sums), len(edges[0]) - 1, len(edges[1]) - 1, 3)
-    tile = ((grid[:, y, x][rows] - 128 * area) / np.sqrt(area)).reshape(len(rows), 3 * area.size)
-    squared = tile @ tile.T
-    norms = (1 - SLACK) * squared.diagonal()
+    grid = sums.sums.reshape(len(sums), len(edges[0]) - 1, len(edges[1]) - 1, 3)[:, y, x]
+    return ((grid - 128 * area) / np.sqrt(area)).reshape(len(sums), 3 * area.size)
+
+
+def rows_of(sums: BlockSums, rows: "NDArray[np.intp]") -> BlockSums:
+    """Return the block sums of some of the images."""
+    return BlockSums(sums=sums.sums[rows], height=sums.height, width=sums.width)
+
+
+def _window_bounds(
+    sums: BlockSums, rows: "NDArray[np.intp]", window: tuple[slice, slice]
+) -> "NDArray[np.float64]":
+    """Bound the l2 of one tile from below, (m, m) for the m images of `rows`."""
+    tile = scaled_blocks(rows_of(sums, rows), window)
+    return bounds_between(tile, tile, window)
+
+
+def bounds_between(
+    a: "NDArray[np.float64]", b: "NDArray[np.float64]", window: tuple[slice, slice]
+) -> "NDArray[np.float64]":
+    """Bound the l2 over a window from below, (n, m), for rows of `scaled_blocks`."""
+    squared = a @ b.T
     squared *= -2
-    squared += norms[:, None] + norms
-    squared /= 255**2 * 3 * area.sum()
+    # The norms are added to each other first, so that a pair's bound is one whichever is named first.
+    squared += (1 - SLACK) * (np.vecdot(a, a)[:, None] + np.vecdot(b, b))
+    squared /= 255**2 * 3 * math.prod(part.stop - part.start for part in window)
     return np.sqrt(np.maximum(squared, 0, out=squared), out=squared)
