@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memex_audit.extraction.altered import ALTERATIONS
+from memex_audit.extraction.block_sums import BlockSums, block_sums
 from memex_audit.extraction.distances import l2_between
 from memex_audit.extraction.fitting import fit_to
+from memex_audit.extraction.reduction import l2_lower_bounds
 from memex_audit.protocols import Embedder, Index, Pictures
 
 # The index proposes, pixels decide: how many neighbours by embedding are looked at pixel by pixel.
@@ -19,6 +22,10 @@ K_NEIGHBORS = 256
 # Training images in memory at a time: as they are read, and brought to the generations' size.
 LOADED = 16
 FITTED_BYTES = 64 << 20
+
+
+# From training images, uint8 (m, h, w, 3), to the distances of n generations to them, (n, m).
+Compare = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,23 +70,44 @@ class Matcher:
             images: uint8 (n, h, w, 3).
             example_ids: m ids.
         """
-        distances = np.zeros((len(images), len(example_ids)))
-        start = 0
-        for block in self._blocks(example_ids, *images.shape[1:3]):
-            distances[:, start : start + len(block)] = l2_between(images, block)
-            start += len(block)
-        return Nearest(distances=distances, example_ids=tuple(example_ids))
+        return self._compared(example_ids, images.shape[1:3], len(images), partial(l2_between, images))
 
     def distances_to_altered(
         self, images: NDArray[np.uint8], example_ids: Sequence[str]
     ) -> dict[str, Nearest]:
         """Return, by alteration, the l2 of every generation to each of these training images altered so."""
-        found = {name: np.zeros((len(images), len(example_ids))) for name in ALTERATIONS}
+        compare = partial(l2_between, images)
+        return self._compared_altered(example_ids, images.shape[1:3], len(images), compare)
+
+    def bounds_to(self, sums: BlockSums, example_ids: Sequence[str]) -> Nearest:
+        """Return bounds from below on `distances_to` of pictures that are known by their block sums."""
+        size = (sums.height, sums.width)
+        return self._compared(example_ids, size, len(sums), partial(_l2_bounds, sums))
+
+    def bounds_to_altered(self, sums: BlockSums, example_ids: Sequence[str]) -> dict[str, Nearest]:
+        """Return bounds from below on `distances_to_altered` of such pictures."""
+        size = (sums.height, sums.width)
+        return self._compared_altered(example_ids, size, len(sums), partial(_l2_bounds, sums))
+
+    def _compared(
+        self, example_ids: Sequence[str], size: tuple[int, ...], n: int, compare: Compare
+    ) -> Nearest:
+        distances = np.zeros((n, len(example_ids)))
         start = 0
-        for block in self._blocks(example_ids, *images.shape[1:3]):
+        for block in self._blocks(example_ids, *size):
+            distances[:, start : start + len(block)] = compare(block)
+            start += len(block)
+        return Nearest(distances=distances, example_ids=tuple(example_ids))
+
+    def _compared_altered(
+        self, example_ids: Sequence[str], size: tuple[int, ...], n: int, compare: Compare
+    ) -> dict[str, Nearest]:
+        found = {name: np.zeros((n, len(example_ids))) for name in ALTERATIONS}
+        start = 0
+        for block in self._blocks(example_ids, *size):
             for name, alter in ALTERATIONS.items():
                 altered = np.stack([alter(pixels) for pixels in block])
-                found[name][:, start : start + len(block)] = l2_between(images, altered)
+                found[name][:, start : start + len(block)] = compare(altered)
             start += len(block)
         return {
             name: Nearest(distances=distances, example_ids=tuple(example_ids))
@@ -198,6 +226,10 @@ class Matcher:
             if other != example_id
         ]
         return 1 + int(np.count_nonzero(np.array(others) <= delta))
+
+
+def _l2_bounds(sums: BlockSums, training_images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    return l2_lower_bounds(sums, block_sums(training_images))
 
 
 def _cosine(embedder: Embedder, picture: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:

@@ -43,7 +43,7 @@ def l2_lower_bounds(generations: BlockSums, training_images: BlockSums) -> "NDAr
     sizes = [(sums.height, sums.width) for sums in (generations, training_images)]
     if sizes[0] != sizes[1]:
         raise ConfigurationError(
-            f"block sums must be of images of one size, got {sizes[0]} and {sizes[1]}; resize the images first."
+            f"block sums must be of images of one size, got {sizes[0]} and {sizes[1]}; resize them first."
         )
     whole = (slice(0, generations.height), slice(0, generations.width))
     return bounds_between(scaled_blocks(generations, whole), scaled_blocks(training_images, whole), whole)
@@ -75,4 +75,4 @@ def no_match_possible(bounds: "NDArray[np.float64]", delta: float, *, at_least: 
     >>> no_match_possible(bounds, 0.1), no_match_possible(bounds, 0.1, at_least=2)
     (False, True)
     """
-    return int((bounds <= delta).sum(axis=0).max(initial=0)) < at_least
+    return int(np.count_nonzero(bounds <= delta, axis=0).max(initial=0)) < at_least

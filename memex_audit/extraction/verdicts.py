@@ -63,17 +63,30 @@ def read_cliques(
         flag_at: clique size that flags.
         clean_at: largest clique with which the prompt is clean.
     """
-    few = len(images) <= EVERY_EDGE
-    smallest = 2 if few else max(2, min(flag_at, clean_at + 1))
+    smallest = smallest_clique(len(images), flag_at=flag_at, clean_at=clean_at)
     if len(images) < smallest:
         return CliqueReading(clean=len(images) <= clean_at)
     graph = near_duplicate_graph(images, edge_delta, clique_size=smallest)
+    return read_graph(graph, flag_at=flag_at, clean_at=clean_at)
+
+
+def smallest_clique(n: int, *, flag_at: int, clean_at: int) -> int:
+    """Return the size of the smallest clique of n generations that a finding tells of."""
+    return 2 if n <= EVERY_EDGE else max(2, min(flag_at, clean_at + 1))
+
+
+def read_graph(graph: NDArray[np.bool_], *, flag_at: int, clean_at: int) -> CliqueReading:
+    """Find the largest clique of a near-duplicate graph, as far as the decision of `read_cliques` needs it."""
+    n = len(graph)
+    smallest = smallest_clique(n, flag_at=flag_at, clean_at=clean_at)
+    if n < smallest:
+        return CliqueReading(clean=n <= clean_at)
     answer = find_clique(graph, flag_at)
     if answer.status is CliqueStatus.FOUND:
         return CliqueReading(members=extend_clique(graph, answer.members), flagged=True)
     known = answer.status is CliqueStatus.ABSENT
     # Of few generations the largest clique, of many one that may not be clean.
-    for size in range(min(flag_at - 1, len(images)), smallest - 1, -1) if few else [smallest]:
+    for size in range(min(flag_at - 1, n), smallest - 1, -1) if n <= EVERY_EDGE else [smallest]:
         answer = find_clique(graph, size)
         known = known and (answer.status is not CliqueStatus.UNKNOWN or size <= clean_at)
         if answer.members:
