@@ -76,7 +76,7 @@ def smallest_clique(n: int, *, flag_at: int, clean_at: int) -> int:
 
 
 def read_graph(graph: NDArray[np.bool_], *, flag_at: int, clean_at: int) -> CliqueReading:
-    """Find the largest clique of a near-duplicate graph, as far as the decision of `read_cliques` needs it."""
+    """Find the largest clique of a graph, as far as the decision needs it; see `read_cliques`."""
     n = len(graph)
     smallest = smallest_clique(n, flag_at=flag_at, clean_at=clean_at)
     if n < smallest:

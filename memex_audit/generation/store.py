@@ -11,8 +11,10 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock
 
 from memex_audit.errors import StoreUnwritable, UnitDamaged
@@ -23,6 +25,9 @@ from memex_audit.records import Generation, GenerationRequest
 
 UNIT_NAME = re.compile(r"(\d+)-(\d+)")
 LOCK = ".lock"
+# Root mean square of the differences of two pictures' blocks, in levels of 255, up to which they are taken
+# for one picture: another batch or another machine rounds otherwise.
+SAME_PICTURE = 4.0
 
 
 def open_store_folder(root: Path) -> Path:
@@ -48,7 +53,8 @@ class UnitStore:
     """The pictures of one model under one set of settings.
 
     `summarize` gives the block sums that are kept beside each picture; `note` hears what the user should
-    know of the store. Nothing here knows how many pictures a prompt needs.
+    know of the store. `keeps_pixels`: whether the pixels of a picture are written where nobody decides about
+    it. Nothing here knows how many pictures a prompt needs.
     """
 
     def __init__(
@@ -60,12 +66,14 @@ class UnitStore:
         root_seed: int,
         summarize: Summary,
         note: Callable[[str], None] = lambda _: None,
+        keeps_pixels: bool = True,
     ) -> None:
         self._root = open_store_folder(root)
         self._units = root / "units" / model_key(fingerprint) / digest
         self._root_seed = root_seed
         self._summarize = summarize
         self._note = note
+        self.keeps_pixels = keeps_pixels
 
     def missing(self, prompt: str, n: int) -> list[int]:
         """Return which of the pictures 0 ... n - 1 are not there yet."""
@@ -86,7 +94,10 @@ class UnitStore:
         found: dict[int, Generation] = {}
         for begin, last, path in self._unit_files(prompt):
             if begin < n and last >= first:
-                found |= read_unit(path, self._requests(prompt, begin, last), n)
+                for number, picture in read_unit(path, self._requests(prompt, begin, last), n).items():
+                    # It may be there twice: reduced, and with its pixels, which were drawn again.
+                    if number not in found or found[number].reduced:
+                        found[number] = picture
         return [found[number] for number in sorted(found) if number >= first]
 
     def write(self, prompt: str, numbers: Sequence[int], generations: Sequence[Generation]) -> None:
@@ -102,6 +113,26 @@ class UnitStore:
             write_unit(target, numbers, generations, self._summarize)
         except OSError as error:
             raise self._cannot_write(error) from error
+
+    def reduce(self, picture: Generation) -> Generation:
+        """Return a picture without its pixels: with its block sums and its size."""
+        if picture.pixels is None:
+            return picture
+        height, width = picture.pixels.shape[:2]
+        return replace(picture, pixels=None, sums=self._summarize(picture.pixels), size=(height, width))
+
+    def note_difference(self, recorded: Generation, drawn: Generation) -> None:
+        """Note when a picture drawn again is not the one whose block sums are kept."""
+        if drawn.pixels is not None and drawn.pixels.shape[:2] == recorded.size and recorded.sums is not None:
+            blocks = recorded.sums.astype(np.float64) - self._summarize(drawn.pixels)
+            area = drawn.pixels.size / blocks.size
+            if float(np.sqrt(np.mean(np.square(blocks)))) / area <= SAME_PICTURE:
+                return
+        self._note(
+            f"a picture that was drawn again differs from what was kept of it by more than {SAME_PICTURE:g} "
+            "levels of 255: this model does not draw the same picture from a seed every time; keep pixels "
+            "with --memex-keep all."
+        )
 
     def discard_damaged(self, prompt: str) -> None:
         """Delete the prompt's damaged units: their pictures are then missing, and can be drawn anew.
