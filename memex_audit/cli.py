@@ -11,6 +11,7 @@ from memex_audit.command_options import settings_options
 from memex_audit.config import DRAWN_WITH, OPTIONS, read_settings
 from memex_audit.dedupe_command import dedupe
 from memex_audit.errors import MemexAuditError
+from memex_audit.generate_command import generate
 from memex_audit.ledger_commands import COMMANDS
 from memex_audit.plan_command import plan
 from memex_audit.project import GITHUB_FILE
@@ -231,5 +232,5 @@ def card(
     click.echo(block, nl=False)
 
 
-for _command in (*COMMANDS, canary, dedupe, plan, trigger):
+for _command in (*COMMANDS, canary, dedupe, generate, plan, trigger):
     main.add_command(_command)

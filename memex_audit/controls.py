@@ -23,20 +23,27 @@ def positive_control(protocol: Protocol, store: Path, *, device: str, seed: int)
     The protocol and thresholds are those of the audit at hand. What it shows is that this code with these
     thresholds finds replicas in the specimen; it does not show its power on another model.
     """
+    bench, planted = planted_replicas(protocol, store, device=device, seed=seed)
+    detected = sum(finding.verdict is Verdict.EXTRACTED for finding in bench.audit(planted).findings())
+    return ControlResult(
+        kind="positive",
+        subject="specimen:duplicated, planted replicas",
+        prompts=len(planted.prompts),
+        detected=detected,
+    )
+
+
+def planted_replicas(
+    protocol: Protocol, store: Path, *, device: str, seed: int
+) -> tuple[Workbench, PromptSet]:
+    """Return what the positive control draws for, and the bench of the specimen that it draws on."""
     settings = Settings(
         model="specimen:duplicated", store=str(store), device=device, seed=seed, preset=protocol.name
     )
     bench = Workbench(settings, store)
     planted = [p for p in bench.prompts.prompts if p.duplication_count >= PLANTED_COPIES][:POSITIVE_PROMPTS]
     bench.protocol = protocol
-    audit = bench.audit(replace(bench.prompts, prompts=tuple(planted)))
-    detected = sum(finding.verdict is Verdict.EXTRACTED for finding in audit.findings())
-    return ControlResult(
-        kind="positive",
-        subject="specimen:duplicated, planted replicas",
-        prompts=len(planted),
-        detected=detected,
-    )
+    return bench, replace(bench.prompts, prompts=tuple(planted))
 
 
 def negative_control(bench: Workbench) -> ControlResult:
@@ -46,26 +53,25 @@ def negative_control(bench: Workbench) -> ControlResult:
     on few captions, the model without it is audited on the same captions: it never saw their pictures. Of
     any other, 60 negative prompts are drawn and judged.
     """
-    calibration = bench.calibration
-    if calibration.calibrated:
+    calibration, drawn_for = bench.calibration, prompts_without_picture(bench)
+    if drawn_for is None:
         return ControlResult(
             kind="negative",
             subject="the calibration's negative prompts",
             prompts=calibration.negatives,
             detected=calibration.flagged,
         )
-    counts_images = bench.settings.lora and bench.matcher and has_few_captions(bench.prompts)
-    if counts_images and (base := bench.without_lora()):
+    own, prompts = drawn_for
+    if own is not bench:
         return ControlResult(
             kind="negative",
             subject="the model without its LoRA, under the same captions",
-            prompts=bench.prompts.n_examples or 0,
-            detected=base.audit(bench.prompts).image_count().extracted,
+            prompts=prompts.n_examples or 0,
+            detected=own.audit(prompts).image_count().extracted,
             unit="training images",
         )
-    negatives = negative_prompts(bench.prompts, NEGATIVE_PROMPTS, seed=bench.settings.seed)
     # What could not be judged (blank, refused, beyond a budget) is no prompt that raised no alarm.
-    audited = bench.audit(negatives).findings()
+    audited = bench.audit(prompts).findings()
     findings = [finding for finding in audited if finding.verdict is not Verdict.UNDECIDED]
     return ControlResult(
         kind="negative",
@@ -73,6 +79,19 @@ def negative_control(bench: Workbench) -> ControlResult:
         prompts=len(findings),
         detected=sum(finding.verdict in (Verdict.FLAGGED, Verdict.EXTRACTED) for finding in findings),
     )
+
+
+def prompts_without_picture(bench: Workbench) -> tuple[Workbench, PromptSet] | None:
+    """Return what the negative control draws for, and the bench it draws on; None where it draws nothing.
+
+    That bench is another than the given one where it is the model without its LoRA.
+    """
+    if bench.calibration.calibrated:
+        return None
+    counts_images = bench.settings.lora and bench.matcher and has_few_captions(bench.prompts)
+    if counts_images and (base := bench.without_lora()):
+        return base, bench.prompts
+    return bench, negative_prompts(bench.prompts, NEGATIVE_PROMPTS, seed=bench.settings.seed)
 
 
 def why_no_negative_control(bench: Workbench) -> str | None:

@@ -72,6 +72,10 @@ class StoreUnwritable(StoreError):  # noqa: N818 - says what the store is
     """Nothing can be written into the store: the disk is full, or it is read-only."""
 
 
+class RunnerError(MemexAuditError):
+    """Workers cannot be started or reached, or end one after another."""
+
+
 class CalibrationError(MemexAuditError):
     """A calibration cannot be made, or does not belong to this model."""
 

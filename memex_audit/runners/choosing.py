@@ -1,0 +1,59 @@
+"""From the options of a command to a runner."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from memex_audit.errors import ConfigurationError, RunnerError
+from memex_audit.runners.local import LocalRunner
+from memex_audit.runners.work import Runner, Work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """How the user wants work shared: `kind` is local or ray; None of `workers` as many as there are GPUs,
+    of `address` a cluster that is started for this."""
+
+    kind: str = "local"
+    workers: int | None = None
+    address: str | None = None
+
+
+def workers_here(device: str) -> int:
+    """Return how many processes draw here, where nobody said: one for each GPU, else one."""
+    if device not in ("auto", "cuda"):
+        return 1
+    import torch  # counting devices takes hold of none
+
+    return max(1, torch.cuda.device_count())
+
+
+def open_runner(sharing: Sharing, work: Work, *, workers: int | None, store: Path) -> Runner:
+    """Return the runner of that kind.
+
+    Args:
+        sharing: which.
+        work: what is done.
+        workers: processes here or actors there; None lets a Ray cluster have one for each GPU, else CPU.
+        store: a folder that all workers must see.
+
+    Raises:
+        ConfigurationError: an address is given, and the runner is not Ray.
+        RunnerError: Ray is not installed, or its cluster cannot be reached.
+    """
+    if sharing.kind == "local":
+        if sharing.address:
+            raise ConfigurationError(
+                f"--address must be a Ray cluster's, got {sharing.address} for --runner local; give --runner "
+                "ray."
+            )
+        return LocalRunner(work, workers or 1)
+    try:
+        from memex_audit.runners.ray_runner import RayRunner
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise RunnerError(
+            "--runner ray must have Ray, got none installed; pip install 'memex-audit[ray]' on every machine "
+            "of the cluster."
+        ) from error
+    return RayRunner(work, workers=workers, address=sharing.address, store=store)
