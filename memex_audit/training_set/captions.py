@@ -1,10 +1,11 @@
 """Find the caption of every picture in an image folder: metadata files, or a text file beside each."""
 
 import posixpath
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from memex_audit.records import SetAside
 from memex_audit.table_lines import Line, read_lines
@@ -18,12 +19,38 @@ COLUMNS = (("file_name",), ("text", "caption"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caption:
-    """A picture and its caption. `picture` is a posix path below the root, `example_id` the same with
-    "#2", "#3" where one picture has several captions."""
+    """A picture and its caption, empty where it has none; `fault` says why, where that is worth a line.
+
+    `picture` is a posix path below the root, `example_id` the same with "#2", "#3" where one picture has
+    several captions.
+    """
 
     example_id: str
     picture: str
     text: str
+    fault: SetAside | None = None
+
+
+class Captions(Protocol):
+    """The captions of an image folder: one for each entry of the set."""
+
+    @property
+    def n_entries(self) -> int:
+        """How many captions there are, those included that pictures lack."""
+        ...
+
+    @property
+    def faults(self) -> tuple[SetAside, ...]:
+        """Captions that belong to no picture."""
+        ...
+
+    def read(self, first: int, last: int) -> Iterator[Caption]:
+        """Yield the captions of these entries."""
+        ...
+
+    def files_of(self, first: int, last: int) -> Iterator[str]:
+        """Yield the names of the files that these entries are read from."""
+        ...
 
 
 def is_picture(name: str) -> bool:
@@ -41,45 +68,110 @@ def is_sidecar(name: str) -> bool:
     return PurePosixPath(name).suffix == ".txt"
 
 
-def read_captions(root: Path, files: Sequence[str]) -> Iterator[Caption | SetAside]:
-    """Yield a caption for every picture, sorted by path, and what has only one of the two.
+class MetadataCaptions:
+    """Captions of metadata files, in any folder, which name pictures relative to it.
 
-    Metadata files may stand in any folder and name pictures relative to it. Where there is one, text
-    files are not captions: a README is none.
+    Where there is one, text files are not captions: a README is none.
 
     Args:
         root: the folder.
-        files: posix paths of all files below it.
+        names: sorted posix paths of the metadata files below it, and of others.
+        pictures: those of all pictures.
 
     Raises:
         TrainingSetError: a metadata file cannot be read.
     """
-    pictures = sorted(name for name in files if is_picture(name))
-    metadata = sorted(name for name in files if is_metadata(name))
-    if metadata:
-        yield from _from_metadata(root, metadata, pictures)
-    else:
-        sidecars = {name for name in files if is_sidecar(name)}
-        yield from _from_sidecars(root, sidecars, pictures)
 
+    def __init__(self, root: Path, names: Sequence[str], pictures: Sequence[str]) -> None:
+        self._metadata = [name for name in names if is_metadata(name)]
+        texts: dict[str, list[str]] = defaultdict(list)
+        faults: list[SetAside] = []
+        known = set(pictures)
+        for name in self._metadata:
+            for line in read_lines(root / name, COLUMNS):
+                picture, text, fault = _parse(line, posixpath.dirname(name), known)
+                if fault:
+                    faults.append(SetAside(what=f"{name} line {line.number}", reason=fault))
+                else:
+                    texts[picture].append(text)
+        self.faults = tuple(faults)
+        self._texts = texts
+        named = [picture for picture in pictures for _ in texts.get(picture, ())]
+        self._entries = [*named, *(picture for picture in pictures if picture not in texts)]
 
-def _from_metadata(root: Path, metadata: list[str], pictures: list[str]) -> Iterator[Caption | SetAside]:
-    captions: dict[str, list[str]] = defaultdict(list)
-    known = set(pictures)
-    for name in metadata:
-        for line in read_lines(root / name, COLUMNS):
-            picture, text, fault = _parse(line, posixpath.dirname(name), known)
-            if fault:
-                yield SetAside(what=f"{name} line {line.number}", reason=fault)
-            else:
-                captions[picture].append(text)
-    for picture in pictures:
-        texts = captions.get(picture)
-        if not texts:
-            yield SetAside(what=picture, reason="picture without a caption: no metadata file names it")
-        for number, text in enumerate(texts or (), start=1):
+    @property
+    def n_entries(self) -> int:
+        """How many captions there are, those included that pictures lack."""
+        return len(self._entries)
+
+    def read(self, first: int, last: int) -> Iterator[Caption]:
+        """Yield the captions of these entries."""
+        for place in range(first, min(last, self.n_entries)):
+            picture = self._entries[place]
+            if picture not in self._texts:
+                fault = SetAside(what=picture, reason="picture without a caption: no metadata file names it")
+                yield Caption(example_id=picture, picture=picture, text="", fault=fault)
+                continue
+            number = 1
+            while number <= place and self._entries[place - number] == picture:
+                number += 1
             example_id = picture if number == 1 else f"{picture}#{number}"
-            yield Caption(example_id=example_id, picture=picture, text=text)
+            yield Caption(example_id=example_id, picture=picture, text=self._texts[picture][number - 1])
+
+    def files_of(self, first: int, last: int) -> Iterator[str]:
+        """Yield the metadata files and these entries' pictures."""
+        yield from self._metadata
+        yield from self._entries[first:last]
+
+
+class SidecarCaptions:
+    """Captions in text files, each beside the picture of the same name; read when they are asked for.
+
+    Args:
+        root: the folder.
+        names: sorted posix paths of the text files below it, and of others.
+        pictures: those of all pictures.
+    """
+
+    def __init__(self, root: Path, names: Sequence[str], pictures: Sequence[str]) -> None:
+        self._root = root
+        sidecars = {name for name in names if is_sidecar(name)}
+        has = [_sidecar_of(picture) in sidecars for picture in pictures]
+        self._n_with = sum(has)
+        with_one = [picture for picture, one in zip(pictures, has, strict=True) if one]
+        self._entries = [*with_one, *(picture for picture, one in zip(pictures, has, strict=True) if not one)]
+        used = {_sidecar_of(picture) for picture in with_one}
+        alone = sorted(sidecars - used)
+        self.faults = tuple(SetAside(what=name, reason="caption without a picture") for name in alone)
+
+    @property
+    def n_entries(self) -> int:
+        """How many pictures there are."""
+        return len(self._entries)
+
+    def read(self, first: int, last: int) -> Iterator[Caption]:
+        """Yield the captions of these entries."""
+        for place in range(first, min(last, self.n_entries)):
+            picture = self._entries[place]
+            text, fault = self._read(picture) if place < self._n_with else ("", _no_sidecar(picture))
+            yield Caption(example_id=picture, picture=picture, text=text, fault=fault)
+
+    def files_of(self, first: int, last: int) -> Iterator[str]:
+        """Yield these entries' pictures and text files."""
+        for place in range(first, min(last, self.n_entries)):
+            yield self._entries[place]
+            if place < self._n_with:
+                yield _sidecar_of(self._entries[place])
+
+    def _read(self, picture: str) -> tuple[str, SetAside | None]:
+        sidecar = _sidecar_of(picture)
+        try:
+            with open_regular(self._root / sidecar) as file:
+                text = file.read().decode("utf-8-sig").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            return "", SetAside(what=sidecar, reason=f"caption cannot be read: {reason}")
+        return text, None if text else SetAside(what=sidecar, reason="empty caption")
 
 
 def _parse(line: Line, folder: str, known: set[str]) -> tuple[str, str, str | None]:
@@ -94,28 +186,9 @@ def _parse(line: Line, folder: str, known: set[str]) -> tuple[str, str, str | No
     return picture, text, None if text.strip() else f"empty caption of {name}"
 
 
-def _from_sidecars(root: Path, sidecars: set[str], pictures: list[str]) -> Iterator[Caption | SetAside]:
-    stems = Counter(_stem(picture) for picture in pictures)
-    for picture in pictures:
-        sidecar = _stem(picture) + ".txt"
-        if sidecar not in sidecars:
-            yield SetAside(what=picture, reason=f"picture without a caption: no {sidecar}")
-            continue
-        try:
-            with open_regular(root / sidecar) as file:
-                text = file.read().decode("utf-8-sig").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-            yield SetAside(what=sidecar, reason=f"caption cannot be read: {reason}")
-            continue
-        if text:
-            yield Caption(example_id=picture, picture=picture, text=text)
-        else:
-            yield SetAside(what=sidecar, reason="empty caption")
-    for sidecar in sorted(sidecars):
-        if _stem(sidecar) not in stems:
-            yield SetAside(what=sidecar, reason="caption without a picture")
+def _no_sidecar(picture: str) -> SetAside:
+    return SetAside(what=picture, reason=f"picture without a caption: no {_sidecar_of(picture)}")
 
 
-def _stem(name: str) -> str:
-    return posixpath.splitext(name)[0]
+def _sidecar_of(picture: str) -> str:
+    return posixpath.splitext(picture)[0] + ".txt"

@@ -1,8 +1,9 @@
-"""Keep an embedded training set in a folder: examples -> embeddings, ids, captions, near-copies."""
+"""Read an embedded training set: shards -> vectors, ids, captions, near-copies; nothing is read whole."""
 
 import json
-import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property, lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,65 +12,168 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from memex_audit.errors import EmbedderError, TrainingSetError
-from memex_audit.protocols import Embedder, TrainingSet
-from memex_audit.records import SetAside, TrainingExample
-from memex_audit.training_set.vectors import NORM_TOLERANCE, norm_deviation
+from memex_audit.records import SetAside
+from memex_audit.training_set.shard_files import read_shard_column, read_shard_facts, vectors_path
+from memex_audit.training_set.texts import Texts
+from memex_audit.whole_file import write_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Progress = Callable[[int, int | None], None]
+FACTS, SET_ASIDE = "facts.json", "set-aside.jsonl"
+# Ids compared at a time, 8 bytes each: more are compared in several passes over them.
+IDS_AT_A_TIME = 1 << 24
+# Shards whose vectors are mapped at a time: 128 MiB of 512 dimensions count as memory of the process.
+MAPPED = 32
 
-EMBEDDINGS, EXAMPLES, SET_ASIDE, FACTS = "embeddings.npy", "examples.parquet", "set-aside.jsonl", "facts.json"
-# A batch ends at whichever comes first: 64 photographs of 12 megapixels would be 2 GB.
-BATCH_EXAMPLES, BATCH_BYTES = 64, 128 << 20
+
+class EmbeddedSet:
+    """What `write_facts` finished: `n_examples` in `n_shards` shards below `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        self.folder = folder
+        self.lengths: tuple[int, ...] = tuple(facts["shards"])
+        self.dimension = int(facts["dimension"])
+
+    @cached_property
+    def vectors(self) -> "ShardVectors":
+        """The embeddings, in the order of `texts("id")`."""
+        return ShardVectors(self.folder, self.lengths, self.dimension)
+
+    def texts(self, column: str) -> Texts:
+        """Return the column "id" or "caption" of all examples.
+
+        Raises:
+            ValueError: a shard holds another number of them than when the set was finished.
+        """
+        chunks = [chunk for part in self._columns(column) for chunk in part.chunks]
+        return Texts(pa.chunked_array(chunks, pa.string()))
+
+    def _columns(self, column: str) -> Iterator[pa.ChunkedArray]:
+        for number, length in enumerate(self.lengths):
+            part = read_shard_column(self.folder, number, column)
+            if len(part) != length:
+                raise ValueError(f"shard {number} holds {len(part):,} examples, not {length:,}")
+            yield part
 
 
-def write_embedded_set(
+class ShardVectors:
+    """Vectors (vectors.py) in float16 shards on disk: float32 of unit norm when they are asked for.
+
+    Rounded to 11 bits, a vector moves by less than 2^-11, and a cosine of two by less than 0.001.
+    """
+
+    def __init__(self, folder: Path, lengths: Sequence[int], dimension: int) -> None:
+        self.dimension = dimension
+        self._starts = np.array([0, *accumulate(lengths)], np.int64)
+        self._shard = lru_cache(MAPPED)(lambda number: _map_shard(folder, number, lengths, dimension))
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def block(self, start: int, stop: int) -> "NDArray[np.float32]":
+        """Return the rows from `start` up to `stop`, float32 (m, d), contiguous, unit norm."""
+        return self.take(np.arange(start, min(stop, len(self)), dtype=np.int64))
+
+    def take(self, rows: "NDArray[np.int64]") -> "NDArray[np.float32]":
+        """Return these rows, float32 (m, d), contiguous, unit norm."""
+        rows = np.asarray(rows, np.int64)
+        taken = np.empty((len(rows), self.dimension), np.float16)
+        numbers = np.searchsorted(self._starts, rows, side="right") - 1
+        order = np.argsort(numbers, kind="stable")
+        ends = np.flatnonzero(np.diff(numbers[order], append=-1)) + 1
+        start = 0
+        for end in ends.tolist():
+            places = order[start:end]
+            number = int(numbers[places[0]])
+            inside = rows[places] - self._starts[number]
+            run = inside[-1] - inside[0] == len(inside) - 1 and bool((np.diff(inside) == 1).all())
+            shard = self._shard(number)
+            taken[places] = shard[inside[0] : inside[-1] + 1] if run else shard[inside]
+            start = end
+        vectors = taken.astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors
+
+
+def _map_shard(folder: Path, number: int, lengths: Sequence[int], dimension: int) -> "NDArray[np.float16]":
+    shard: NDArray[np.float16] = np.load(vectors_path(folder, number), mmap_mode="r")
+    if shard.shape != (lengths[number], dimension) or shard.dtype != np.float16:
+        expected = (lengths[number], dimension)
+        raise ValueError(f"shard {number} holds {shard.dtype} {shard.shape}, not float16 {expected}")
+    return shard
+
+
+def write_facts(
     folder: Path,
-    training_set: TrainingSet,
-    embedder: Embedder,
+    location: str,
+    n_shards: int,
+    set_aside: Sequence[SetAside],
     content_fingerprint: str,
-    progress: Progress | None,
 ) -> None:
-    """Stream a training set through an embedder into `folder`; one batch is in memory.
+    """Make an embedded set of the shards in `folder`; what has facts is finished.
 
     Raises:
         TrainingSetError: no example can be used, or two have the same id.
-        EmbedderError: the embedder does not keep its contract.
+        EmbedderError: the shards are of different embedders.
     """
-    ids: list[str] = []
-    captions: list[str] = []
-    total = operator.length_hint(training_set, 0) or None
-    raw = folder / "embeddings.f32"
-    with raw.open("wb") as file:
-        for batch in _batches(training_set.examples()):
-            vectors = _embed(embedder, batch)
-            file.write(np.ascontiguousarray(vectors).data)
-            ids += [example.id for example in batch]
-            captions += [example.caption for example in batch]
-            if progress:
-                progress(len(ids), total)
-    _check_ids(training_set, ids)
-    # The .npy header holds the length, which is known only now.
-    np.save(folder / EMBEDDINGS, np.memmap(raw, np.float32, "r", shape=(len(ids), embedder.dimension)))
-    raw.unlink()
-    pq.write_table(pa.table({"id": ids, "caption": captions}), folder / EXAMPLES)
-    lines = [json.dumps({"what": item.what, "reason": item.reason}) for item in training_set.set_aside]
-    (folder / SET_ASIDE).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    facts = {
-        "embedder": embedder.name,
-        "duplicate_similarity": embedder.duplicate_similarity,
+    found = [read_shard_facts(folder, number) for number in range(n_shards)]
+    lengths = [n for _, _, n in found]
+    aside = [*(item for _, items, _ in found for item in items), *set_aside]
+    if not sum(lengths):
+        first = f", the first: {aside[0].what}: {aside[0].reason}" if aside else ""
+        raise TrainingSetError(
+            f"Training set {location} must hold a picture with a caption, got none ({len(aside)} set "
+            f"aside{first}); check what it should hold."
+        )
+    facts = found[0][0]
+    other = next((number for number, (its, _, _) in enumerate(found) if its != facts), None)
+    if other is not None:
+        raise EmbedderError(
+            f"Shards of {location} must be of one embedder, got {facts} in shard 0 and {found[other][0]} in "
+            f"shard {other}; delete {folder} and embed it again."
+        )
+    _check_ids(folder, location, n_shards, sum(lengths))
+    lines = [json.dumps({"what": item.what, "reason": item.reason}) for item in aside]
+    write_whole(folder / SET_ASIDE, "".join(f"{line}\n" for line in lines).encode())
+    known = {
+        "embedder": facts.embedder,
+        "dimension": facts.dimension,
+        "duplicate_similarity": facts.duplicate_similarity,
         "content_fingerprint": content_fingerprint,
-        "n_examples": len(ids),
+        "n_examples": sum(lengths),
+        "shards": lengths,
     }
-    (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    write_whole(folder / FACTS, (json.dumps(known) + "\n").encode())
 
 
-def read_embeddings(folder: Path) -> "NDArray[np.float32]":
-    """Return float32 (n, d), mapped from the file."""
-    embeddings: NDArray[np.float32] = np.load(folder / EMBEDDINGS, mmap_mode="r")
-    return embeddings
+def _check_ids(folder: Path, location: str, n_shards: int, n: int) -> None:
+    """Refuse ids that stand twice, wherever, in memory that does not grow with the set."""
+    n_passes = -(-n // IDS_AT_A_TIME)
+    for part in range(n_passes):
+        # Python's own hash, of 64 bits: another one in every process, the same within this one.
+        hashes = np.concatenate([_hashes(folder, k, part, n_passes) for k in range(n_shards)])
+        hashes.sort()
+        twice = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
+        if not twice:
+            continue
+        seen: set[str] = set()
+        for name in (name for k in range(n_shards) for name in _ids(folder, k) if hash(name) in twice):
+            if name in seen:
+                raise TrainingSetError(
+                    f"Example ids of {location} must differ, got {name!r} twice; number them."
+                )
+            seen.add(name)
+
+
+def _ids(folder: Path, number: int) -> list[str]:
+    return list(read_shard_column(folder, number, "id").to_pylist())
+
+
+def _hashes(folder: Path, number: int, part: int, n_parts: int) -> "NDArray[np.int64]":
+    hashes = np.fromiter(map(hash, _ids(folder, number)), np.int64)
+    return hashes if n_parts == 1 else hashes[hashes % n_parts == part]
 
 
 def write_duplicates(path: Path, counts: "NDArray[np.int64]", groups: "NDArray[np.int64]") -> None:
@@ -77,48 +181,7 @@ def write_duplicates(path: Path, counts: "NDArray[np.int64]", groups: "NDArray[n
     pq.write_table(pa.table({"count": counts, "group": groups}), path)
 
 
-def read_column(path: Path, column: str) -> list[object]:
-    """Return one column of a file written here."""
-    return list(pq.read_table(path, columns=[column]).column(column).to_pylist())
-
-
-def _batches(examples: Iterator[TrainingExample]) -> Iterator[list[TrainingExample]]:
-    batch: list[TrainingExample] = []
-    size = 0
-    for example in examples:
-        batch.append(example)
-        size += example.pixels.nbytes
-        if len(batch) == BATCH_EXAMPLES or size >= BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-def _embed(embedder: Embedder, batch: list[TrainingExample]) -> "NDArray[np.float32]":
-    vectors = embedder.embed([example.pixels for example in batch])
-    expected, got = (len(batch), embedder.dimension), None
-    if vectors.shape != expected or vectors.dtype != np.float32:
-        got = f"{vectors.dtype} {vectors.shape}"
-    # Negated, so that NaN is caught too.
-    elif not norm_deviation(vectors) <= NORM_TOLERANCE:
-        got = f"norms off by up to {norm_deviation(vectors):.3g}"
-    if got:
-        msg = f"Embedder {embedder.name} must give float32 {expected} of unit norm, got {got}; correct it."
-        raise EmbedderError(msg)
-    return vectors
-
-
-def _check_ids(training_set: TrainingSet, ids: list[str]) -> None:
-    if not ids:
-        set_aside: tuple[SetAside, ...] = training_set.set_aside
-        first = f", the first: {set_aside[0].what}: {set_aside[0].reason}" if set_aside else ""
-        msg = (
-            f"Training set {training_set.location} must hold a picture with a caption, got none "
-            f"({len(set_aside)} set aside{first}); check what it should hold."
-        )
-        raise TrainingSetError(msg)
-    if len(set(ids)) < len(ids):
-        twice = next(name for name, other in zip(sorted(ids), sorted(ids)[1:], strict=False) if name == other)
-        msg = f"Example ids of {training_set.location} must differ, got {twice!r} twice; number them."
-        raise TrainingSetError(msg)
+def read_numbers(path: Path, column: str) -> "NDArray[np.int64]":
+    """Return one column of a file that `write_duplicates` wrote."""
+    numbers: NDArray[np.int64] = pq.read_table(path, columns=[column]).column(column).to_numpy()
+    return numbers.astype(np.int64, copy=False)

@@ -28,27 +28,37 @@ def open_regular(path: Path) -> "BufferedReader":
     return path.open("rb")
 
 
-def stat_fingerprint(root: Path, files: Iterable[str]) -> str:
-    """Return SHA-256 over the sorted (path, size, mtime in ns) of `files`, posix paths below `root`."""
+def stat_of(path: Path) -> str:
+    """Return a file's size and mtime in ns as one text."""
+    try:
+        found = path.stat()
+    except OSError:
+        return UNREADABLE
+    return f"{found.st_size}\0{found.st_mtime_ns}"
+
+
+def contents_of(path: Path) -> str:
+    """Return SHA-256 of a file's contents."""
+    try:
+        with open_regular(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return UNREADABLE
+
+
+def fingerprint(identities: Iterable[tuple[str, str]]) -> str:
+    """Return SHA-256 over names, sorted, each with what identifies it."""
     digest = hashlib.sha256()
-    for name in sorted(files):
-        try:
-            found = (root / name).stat()
-            identity = f"{found.st_size}\0{found.st_mtime_ns}"
-        except OSError:
-            identity = UNREADABLE
+    for name, identity in identities:
         digest.update(f"{name}\0{identity}\0".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
+def stat_fingerprint(root: Path, files: Iterable[str]) -> str:
+    """Return SHA-256 over the sorted (path, size, mtime in ns) of `files`, posix paths below `root`."""
+    return fingerprint((name, stat_of(root / name)) for name in sorted(files))
+
+
 def content_fingerprint(root: Path, files: Iterable[str]) -> str:
     """Return SHA-256 over the sorted (path, SHA-256 of the contents) of `files`."""
-    digest = hashlib.sha256()
-    for name in sorted(files):
-        try:
-            with open_regular(root / name) as file:
-                contents = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError:
-            contents = UNREADABLE
-        digest.update(f"{name}\0{contents}\0".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
+    return fingerprint((name, contents_of(root / name)) for name in sorted(files))

@@ -1,36 +1,39 @@
 """A training set kept as a folder of pictures with their captions."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from memex_audit.config import MAX_PIXELS
 from memex_audit.errors import TrainingSetError
 from memex_audit.picture_bytes import decode_picture
 from memex_audit.records import SetAside, TrainingExample
-from memex_audit.training_set import fingerprints
 from memex_audit.training_set.captions import (
-    Caption,
+    Captions,
+    MetadataCaptions,
+    SidecarCaptions,
     is_metadata,
     is_picture,
     is_sidecar,
-    read_captions,
 )
+from memex_audit.training_set.entries import Entry
+from memex_audit.training_set.file_set import FileSet
+from memex_audit.training_set.set_files import LocalFiles
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 
-class ImageFolder:
+class ImageFolder(FileSet):
     """A TrainingSet of picture files, each with a caption in a metadata file or in a `.txt` beside it.
 
     An example's id is the picture's posix path below the folder. A picture without a caption is an example
     too, with an empty one.
 
     Args:
-        root: the folder.
-        files: posix paths of all files below it.
+        files: all files below the folder.
         unreadable: what could not even be listed; counted with what is set aside.
         needs_captions: False where prompts come from elsewhere.
         max_pixels: a larger picture is set aside.
@@ -41,62 +44,47 @@ class ImageFolder:
 
     def __init__(
         self,
-        root: Path,
-        files: Sequence[str],
+        files: LocalFiles,
         unreadable: Sequence[SetAside] = (),
         *,
         needs_captions: bool = True,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        metadata = any(map(is_metadata, files))
-        if needs_captions and not metadata and not any(map(is_sidecar, files)):
-            msg = (
-                f"{root} must hold a caption for each picture, got pictures only; put a metadata.csv with "
-                "the columns file_name,text there, or a .txt file of the same name beside each picture, or "
-                "give the prompts that they were trained under with --memex-prompts FILE."
+        metadata = any(map(is_metadata, files.names))
+        if needs_captions and not metadata and not any(map(is_sidecar, files.names)):
+            raise TrainingSetError(
+                f"{files.location} must hold a caption for each picture, got pictures only; put a "
+                "metadata.csv with the columns file_name,text there, or a .txt file of the same name beside "
+                "each picture, or give the prompts that they were trained under with --memex-prompts FILE."
             )
-            raise TrainingSetError(msg)
         is_caption = is_metadata if metadata else is_sidecar
-        self.location = str(root)
-        self.max_pixels = max_pixels
-        self._root = root
-        self._files = [name for name in files if is_picture(name) or is_caption(name)]
-        self._pictures = {name for name in files if is_picture(name)}
-        self._unreadable = tuple(unreadable)
-        self._set_aside = self._unreadable
-
-    def __length_hint__(self) -> int:
-        """Return the number of pictures, for a progress bar; unusable ones count too."""
-        return len(self._pictures)
+        names = [name for name in files.names if is_picture(name) or is_caption(name)]
+        super().__init__(files, names, max_pixels=max_pixels)
+        self._pictures = [name for name in names if is_picture(name)]
+        self._metadata = metadata
+        self._unlisted = tuple(unreadable)
+        self._root = files.root
 
     @property
-    def set_aside(self) -> tuple[SetAside, ...]:
-        """What the last full pass of `examples` could not use, and why."""
-        return self._set_aside
+    def n_entries(self) -> int:
+        """How many pictures with a caption there are: one that has two counts twice."""
+        return self._captions.n_entries
 
-    def examples(self) -> Iterator[TrainingExample]:
-        """Yield every usable example, sorted by path; those without a caption last."""
-        set_aside = list(self._unreadable)
-        for caption in self._captions():
-            if isinstance(caption, SetAside):
-                set_aside.append(caption)
-                continue
+    @property
+    def faults(self) -> tuple[SetAside, ...]:
+        """What cannot be listed, and captions without a picture."""
+        return (*self._unlisted, *self._captions.faults)
+
+    def entries(self, first: int, last: int) -> Iterator[Entry]:
+        """Yield every picture with each of its captions, sorted by path; those without any last."""
+        for caption in self._captions.read(first, last):
             try:
-                pixels = self._read(caption.picture)
+                pixels = decode_picture(self._read(caption.picture), max_pixels=self.max_pixels)
             except ValueError as error:
-                set_aside.append(SetAside(what=caption.example_id, reason=str(error)))
+                yield Entry(None, SetAside(what=caption.example_id, reason=str(error)))
                 continue
-            yield TrainingExample(id=caption.example_id, caption=caption.text, pixels=pixels)
-        self._set_aside = tuple(set_aside)
-
-    def _captions(self) -> Iterator[Caption | SetAside]:
-        captioned = set()
-        for caption in read_captions(self._root, self._files):
-            if isinstance(caption, Caption):
-                captioned.add(caption.picture)
-            yield caption
-        for picture in sorted(self._pictures - captioned):
-            yield Caption(example_id=picture, picture=picture, text="")
+            example = TrainingExample(id=caption.example_id, caption=caption.text, pixels=pixels)
+            yield Entry(example, caption.fault)
 
     def load(self, example_ids: Sequence[str]) -> "list[NDArray[np.uint8]]":
         """Return the pixels of these examples, in order.
@@ -106,30 +94,38 @@ class ImageFolder:
         """
         return [self._load(example_id) for example_id in example_ids]
 
-    def stat_fingerprint(self) -> str:
-        """Return SHA-256 over path, size and time of every picture and caption file."""
-        return fingerprints.stat_fingerprint(self._root, self._files)
+    @cached_property
+    def _captions(self) -> Captions:
+        kind = MetadataCaptions if self._metadata else SidecarCaptions
+        return kind(self._root, self._names, self._pictures)
 
-    def content_fingerprint(self) -> str:
-        """Return SHA-256 over path and contents of every picture and caption file."""
-        return fingerprints.content_fingerprint(self._root, self._files)
+    def _files_of(self, first: int, last: int) -> Iterator[int]:
+        for name in self._captions.files_of(first, last):
+            yield bisect_left(self._names, name)
+
+    def _unreadable(self, example_id: str, error: ValueError) -> TrainingSetError:
+        picture = example_id if self._is_picture(example_id) else example_id.rpartition("#")[0]
+        return TrainingSetError(
+            f"{self._files.shown(picture)} must be a picture, got: {error}; mine the set again."
+        )
 
     def _load(self, example_id: str) -> "NDArray[np.uint8]":
-        picture = example_id if example_id in self._pictures else example_id.rpartition("#")[0]
-        if picture not in self._pictures:
-            msg = f"Example id must be one of {self.location}, got {example_id!r}; mine the set again."
-            raise TrainingSetError(msg)
+        picture = example_id if self._is_picture(example_id) else example_id.rpartition("#")[0]
+        if not self._is_picture(picture):
+            raise self._unknown(example_id)
         try:
-            return self._read(picture)
+            data = self._read(picture)
         except ValueError as error:
-            msg = f"{self._root / picture} must be a picture, got: {error}; mine the set again."
-            raise TrainingSetError(msg) from error
+            raise self._unreadable(example_id, error) from error
+        return self._decode(example_id, data)
 
-    def _read(self, picture: str) -> "NDArray[np.uint8]":
+    def _is_picture(self, name: str) -> bool:
+        place = bisect_left(self._pictures, name)
+        return place < len(self._pictures) and self._pictures[place] == name
+
+    def _read(self, picture: str) -> bytes:
         try:
-            with fingerprints.open_regular(self._root / picture) as file:
-                data = file.read()
+            with self._files.open(picture) as file:
+                return file.read()
         except OSError as error:
-            msg = f"cannot be read: {error.strerror}"
-            raise ValueError(msg) from error
-        return decode_picture(data, max_pixels=self.max_pixels)
+            raise ValueError(f"cannot be read: {error.strerror}") from error

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from memex_audit.config import MAX_PIXELS
 from memex_audit.errors import ConfigurationError, StoreError, StoreUnwritable, TrainingSetError
@@ -24,8 +24,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from memex_audit.training_set.embedded_set import EmbeddedSet, ShardVectors
+    from memex_audit.training_set.embedding_shards import EmbeddedShards, Progress
+
 # Part of every key: a new layout of the cache, or new rules for what is in it, must not read an old one.
-FORMAT = 3
+FORMAT = 4
+# Of a folder of embeddings: what has it is finished. Spelled here for a warm cache, which loads no more.
+FACTS = "facts.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,46 +47,42 @@ class MinedSet:
     content_fingerprint: str
     folder: Path
 
-    def load_embeddings(self) -> "NDArray[np.float32]":
-        """Return float32 (n, d), mapped from the cache, in the order of `load_example_ids`."""
-        from memex_audit.training_set.embedded_set import read_embeddings
-
+    def load_vectors(self) -> "ShardVectors":
+        """Return the embeddings in the order of `load_example_ids`; they stay on disk until asked for."""
         with _reading(self.folder):
-            return read_embeddings(self.folder)
+            return _embedded(self.folder).vectors
 
-    def load_example_ids(self) -> tuple[str, ...]:
+    def load_embeddings(self) -> "NDArray[np.float32]":
+        """Return all embeddings in memory, float32 (n, d): 2 GB a million of them. See `load_vectors`."""
+        with _reading(self.folder):
+            vectors = _embedded(self.folder).vectors
+            return vectors.block(0, len(vectors))
+
+    def load_example_ids(self) -> Sequence[str]:
         """Return the id of every example of the set."""
         with _reading(self.folder):
-            return tuple(_read_examples(self.folder, "id"))
+            return _embedded(self.folder).texts("id")
 
     def load_uncaptioned_ids(self) -> tuple[str, ...]:
         """Return the id of every example that has no caption."""
         with _reading(self.folder):
-            captions = _read_examples(self.folder, "caption")
-        return tuple(
-            example_id
-            for example_id, caption in zip(self.load_example_ids(), captions, strict=True)
-            if not normalize(caption)
-        )
+            embedded = _embedded(self.folder)
+            ids, captions = embedded.texts("id"), embedded.texts("caption")
+            rows = [row for row, caption in enumerate(captions) if not normalize(caption)]
+            return tuple(ids[row] for row in rows)
 
     def load_groups(self) -> dict[str, int]:
         """Return the number of each example's group of near-copies, by its id."""
-        from memex_audit.training_set.embedded_set import read_column
-
-        with _reading(self.folder):
-            groups = cast("Sequence[int]", read_column(_duplicates(self.folder, self.similarity), "group"))
-        return dict(zip(self.load_example_ids(), groups, strict=True))
+        _, groups = self.load_duplicates()
+        return dict(zip(self.load_example_ids(), groups.tolist(), strict=True))
 
     def load_duplicates(self) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
         """Return each example's number of near-copies and its group, each int64 (n,)."""
-        import numpy as np
-
-        from memex_audit.training_set.embedded_set import read_column
+        from memex_audit.training_set.embedded_set import read_numbers
 
         with _reading(self.folder):
             path = _duplicates(self.folder, self.similarity)
-            counts, groups = (np.array(read_column(path, name), np.int64) for name in ("count", "group"))
-        return counts, groups
+            return read_numbers(path, "count"), read_numbers(path, "group")
 
     def load_index(self, *, kind: IndexKind | None = None) -> Index:
         """Build an exact index over all examples; `kind` as in `build_index`."""
@@ -122,18 +123,12 @@ def mine(
         StoreError: the cache cannot be written, or is damaged.
     """
     _check_options(max_prompts, similarity)
-    contents = _contents_of(training_set, cache)
-    folder = cache / _embedded_key(training_set, contents, embedder_name)
-
-    def embed(partial: Path) -> None:
-        from memex_audit.training_set.embedded_set import write_embedded_set
-
-        partial.mkdir()
-        write_embedded_set(partial, training_set, embedder(), contents, progress)
-
-    _once(folder, embed)
+    folder = _folder_of(training_set, embedder_name, cache)
+    if not (folder / FACTS).exists():
+        with _writing(cache):
+            _embed(open_shards(training_set, embedder_name=embedder_name, cache=cache), embedder, progress)
     with _reading(folder):
-        facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         threshold = float(facts["duplicate_similarity"] if similarity is None else similarity)
         content_fingerprint = str(facts["content_fingerprint"])
     duplicates = _duplicates(folder, threshold)
@@ -161,10 +156,54 @@ def mine(
 
 def is_mined(training_set: TrainingSet, *, embedder_name: str, cache: Path) -> bool:
     """Whether `mine` would read the embeddings of this set from `cache`, and soon be done."""
-    remembered = _remembered_contents(training_set, cache)
-    if not remembered.is_file():
+    if not _remembered_contents(training_set.stat_fingerprint(), cache).is_file():
         return False
-    return (cache / _embedded_key(training_set, _contents_of(training_set, cache), embedder_name)).is_dir()
+    return (_folder_of(training_set, embedder_name, cache) / FACTS).is_file()
+
+
+def open_shards(training_set: TrainingSet, *, embedder_name: str, cache: Path) -> "EmbeddedShards":
+    """Return the shards of embeddings that `mine` reads, for those that are to be made beforehand.
+
+    Raises:
+        TrainingSetError: the set changes.
+        StoreError: as `mine`.
+    """
+    from memex_audit.training_set.embedding_shards import EmbeddedShards
+
+    contents = _contents_of(training_set, cache)
+    folder = cache / _embedded_key(training_set, contents, embedder_name)
+    return EmbeddedShards(folder, training_set, content_fingerprint=contents)
+
+
+def _embed(shards: "EmbeddedShards", embedder: Callable[[], Embedder], progress: "Progress | None") -> None:
+    """Embed what is missing. One process does, and others wait; those that take parts of it take theirs."""
+    claims = _Locks(shards.folder.parent)
+    with FileLock(shards.folder.with_name(f".{shards.folder.name}.lock")):
+        if not (shards.folder / FACTS).exists():
+            shards.embed_missing(embedder, claims, progress)
+            shards.finish()
+
+
+class _Locks:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @contextmanager
+    def attempt(self, name: str) -> Iterator[bool]:
+        lock = FileLock(self._folder / f".{name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+
+def _folder_of(training_set: TrainingSet, embedder_name: str, cache: Path) -> Path:
+    return cache / _embedded_key(training_set, _contents_of(training_set, cache), embedder_name)
 
 
 def _embedded_key(training_set: TrainingSet, contents: str, embedder_name: str) -> str:
@@ -188,8 +227,19 @@ def _contents_of(training_set: TrainingSet, cache: Path) -> str:
 
     A fresh checkout or download gives every file another time, and must not be embedded again.
     """
-    remembered = _remembered_contents(training_set, cache)
-    _once(remembered, lambda path: path.write_text(training_set.content_fingerprint(), encoding="utf-8"))
+    before = training_set.stat_fingerprint()
+    remembered = _remembered_contents(before, cache)
+
+    def note(path: Path) -> None:
+        contents = training_set.content_fingerprint()
+        if training_set.stat_fingerprint() != before:
+            raise TrainingSetError(
+                f"The training set {training_set.location} must not change while it is read, got another "
+                "size or time of one of its files; let what writes there end, then run again."
+            )
+        path.write_text(contents, encoding="utf-8")
+
+    _once(remembered, note)
     with _reading(remembered):
         contents = remembered.read_text(encoding="utf-8")
         if not re.fullmatch("[0-9a-f]{64}", contents):
@@ -197,8 +247,8 @@ def _contents_of(training_set: TrainingSet, cache: Path) -> str:
     return contents
 
 
-def _remembered_contents(training_set: TrainingSet, cache: Path) -> Path:
-    return cache / f"{_key(training_set.stat_fingerprint())}.contents"
+def _remembered_contents(stat_fingerprint: str, cache: Path) -> Path:
+    return cache / f"{_key(stat_fingerprint)}.contents"
 
 
 def _key(*parts: str) -> str:
@@ -265,32 +315,34 @@ def _duplicates(folder: Path, similarity: float) -> Path:
 
 def _join(folder: Path, path: Path, similarity: float) -> None:
     from memex_audit.training_set.duplicates import find_duplicates
-    from memex_audit.training_set.embedded_set import read_embeddings, write_duplicates
+    from memex_audit.training_set.embedded_set import write_duplicates
 
     with _reading(folder):
-        embeddings, ids = read_embeddings(folder), _read_examples(folder, "id")
+        vectors, ids = _embedded(folder).vectors, _embedded(folder).texts("id")
+        embeddings = vectors.block(0, len(vectors))
     index = build_index(embeddings, ids)
     found = find_duplicates(index.neighbor_pairs(similarity), len(embeddings))
     write_duplicates(path, found.counts, found.groups)
 
 
 def _select(folder: Path, duplicates: Path, max_prompts: int, seed: int) -> PromptSet:
-    from memex_audit.training_set.embedded_set import read_column
+    from memex_audit.training_set.embedded_set import read_numbers
 
+    embedded = _embedded(folder)
     return select_prompts(
-        _read_examples(folder, "id"),
-        _read_examples(folder, "caption"),
-        cast("Sequence[int]", read_column(duplicates, "count")),
-        cast("Sequence[int]", read_column(duplicates, "group")),
+        embedded.texts("id"),
+        embedded.texts("caption"),
+        read_numbers(duplicates, "count").tolist(),
+        read_numbers(duplicates, "group").tolist(),
         max_prompts=max_prompts,
         seed=seed,
     )
 
 
-def _read_examples(folder: Path, column: str) -> list[str]:
-    from memex_audit.training_set.embedded_set import EXAMPLES, read_column
+def _embedded(folder: Path) -> "EmbeddedSet":
+    from memex_audit.training_set.embedded_set import EmbeddedSet
 
-    return cast("list[str]", read_column(folder / EXAMPLES, column))
+    return EmbeddedSet(folder)
 
 
 def _read_set_aside(folder: Path) -> tuple[SetAside, ...]:

@@ -1,12 +1,11 @@
 """A training set kept as one or more Parquet files with a Hugging Face image column."""
 
 from bisect import bisect_right
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
-from pathlib import Path
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -15,7 +14,9 @@ from memex_audit.config import MAX_PIXELS
 from memex_audit.errors import TrainingSetError
 from memex_audit.picture_bytes import decode_picture
 from memex_audit.records import SetAside, TrainingExample
-from memex_audit.training_set import fingerprints
+from memex_audit.training_set.entries import Entry
+from memex_audit.training_set.file_set import FileSet
+from memex_audit.training_set.id_table import IdTable
 from memex_audit.training_set.parquet_shard import (
     RawRow,
     Shard,
@@ -28,6 +29,7 @@ from memex_audit.training_set.parquet_shard import (
     read_image_column,
     read_rows,
 )
+from memex_audit.training_set.set_files import SetFiles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +46,7 @@ class _Group:
     n_rows: int
 
 
-class ParquetSet:
+class ParquetSet(FileSet):
     """A TrainingSet of Parquet files.
 
     Columns: an image, as struct<bytes, path> or, if its name is image, plain bytes; `text` or `caption`;
@@ -52,8 +54,7 @@ class ParquetSet:
     is "x", "x#2", "x#3".
 
     Args:
-        root: the folder that holds the files.
-        files: their posix paths below it.
+        files: the Parquet files.
         unreadable: what could not even be listed; counted with what is set aside.
         needs_captions: False where prompts come from elsewhere; files may lack the column then. A row
             without a caption is an example in any case, with an empty one.
@@ -65,20 +66,17 @@ class ParquetSet:
 
     def __init__(
         self,
-        root: Path,
-        files: Sequence[str],
+        files: SetFiles,
         unreadable: Sequence[SetAside] = (),
         *,
         needs_captions: bool = True,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        self.location = str(root / files[0] if len(files) == 1 else root)
-        self.max_pixels = max_pixels
-        self._root, self._files = root, tuple(files)
+        super().__init__(files, files.names, max_pixels=max_pixels)
         shards, faults = [], []
-        for name in files:
+        for name in files.names:
             try:
-                shards.append(open_shard(root, name, needs_captions=needs_captions))
+                shards.append(open_shard(files, name, needs_captions=needs_captions))
             except TrainingSetError as error:
                 faults.append((name, error))
         if not shards:
@@ -95,31 +93,29 @@ class ParquetSet:
         )
         self._starts = (0, *accumulate(group.n_rows for group in self._groups))
         self._cache: OrderedDict[int, pa.ChunkedArray] = OrderedDict()
-        self._set_aside: tuple[SetAside, ...] = self._faults
 
-    def __length_hint__(self) -> int:
-        """Return the number of rows, for a progress bar; unusable ones count too."""
+    @property
+    def n_entries(self) -> int:
+        """How many rows there are."""
         return self._starts[-1]
 
     @property
-    def set_aside(self) -> tuple[SetAside, ...]:
-        """What the last full pass of `examples` could not use, and why."""
-        return self._set_aside
+    def faults(self) -> tuple[SetAside, ...]:
+        """Files that cannot be listed or opened."""
+        return self._faults
 
-    def examples(self) -> Iterator[TrainingExample]:
-        """Yield every usable example, by file and row; one batch of rows is in memory."""
-        set_aside = list(self._faults)
-        ids = list(self._positions)
-        for group, start in zip(self._groups, self._starts, strict=False):
-            for example in _read_group(group, ids[start : start + group.n_rows], self.max_pixels):
-                if isinstance(example, SetAside):
-                    set_aside.append(example)
-                    continue
-                if not example.caption.strip():
-                    reason = "empty caption" if example.caption else "picture without a caption"
-                    set_aside.append(SetAside(what=example.id, reason=reason))
-                yield example
-        self._set_aside = tuple(set_aside)
+    def entries(self, first: int, last: int) -> Iterator[Entry]:
+        """Yield the rows by file and place in it; one batch of rows is in memory.
+
+        A row group is read from its first row on, whatever of it is wanted.
+        """
+        for number in range(bisect_right(self._starts, first) - 1, len(self._groups)):
+            start, stop = self._starts[number], self._starts[number + 1]
+            if start >= last:
+                return
+            rows = range(max(first, start) - start, min(last, stop) - start)
+            ids = self._ids.ids[start + rows.start : start + rows.stop]
+            yield from _read_group(self._groups[number], rows, ids, self.max_pixels)
 
     def load(self, example_ids: Sequence[str]) -> "list[NDArray[np.uint8]]":
         """Return the pixels of these examples, in order; only their row groups are read.
@@ -127,45 +123,32 @@ class ParquetSet:
         Raises:
             TrainingSetError: an id is not of this set, or its picture can no longer be read.
         """
+        places = {example_id: self._position(example_id) for example_id in example_ids}
         wanted: dict[int, list[int]] = {}
-        for example_id in example_ids:
-            position = self._position(example_id)
+        for position in places.values():
             wanted.setdefault(bisect_right(self._starts, position) - 1, []).append(position)
         pictures: dict[int, bytes | None] = {}
         for number, positions in wanted.items():
             pictures |= self._read_pictures(number, positions)
-        return [self._decode(i, pictures[self._position(i)]) for i in example_ids]
-
-    def stat_fingerprint(self) -> str:
-        """Return SHA-256 over path, size and time of every file."""
-        return fingerprints.stat_fingerprint(self._root, self._files)
-
-    def content_fingerprint(self) -> str:
-        """Return SHA-256 over path and contents of every file."""
-        return fingerprints.content_fingerprint(self._root, self._files)
+        return [self._decode(name, pictures[places[name]] or b"") for name in example_ids]
 
     @cached_property
-    def _positions(self) -> dict[str, int]:
-        """Row number of each id, counted over all files; in the order of the rows."""
-        positions: dict[str, int] = {}
-        seen: Counter[str] = Counter()
-        position = 0
-        for shard in self._shards:
-            for name in read_ids(shard):
-                unique = name
-                while unique in positions:
-                    seen[name] += 1
-                    unique = f"{name}#{seen[name] + 1}"
-                positions[unique] = position
-                position += 1
-        return positions
+    def _ids(self) -> IdTable:
+        return IdTable(map(read_ids, self._shards))
+
+    def _files_of(self, first: int, last: int) -> Iterator[int]:
+        names = {
+            self._groups[number].shard.name
+            for number in range(bisect_right(self._starts, first) - 1, len(self._groups))
+            if self._starts[number] < last
+        }
+        return (place for place, name in enumerate(self._names) if name in names)
 
     def _position(self, example_id: str) -> int:
-        try:
-            return self._positions[example_id]
-        except KeyError as error:
-            msg = f"Example id must be one of {self.location}, got {example_id!r}; mine the set again."
-            raise TrainingSetError(msg) from error
+        position = self._ids.row(example_id)
+        if position is None:
+            raise self._unknown(example_id)
+        return position
 
     def _read_pictures(self, number: int, positions: list[int]) -> dict[int, bytes | None]:
         group, start = self._groups[number], self._starts[number]
@@ -177,7 +160,7 @@ class ParquetSet:
             column = self._cached_column(number)
             return {position: image_bytes(column[position - start]) for position in positions}
         except (OSError, pa.ArrowException) as error:
-            path = group.shard.root / group.shard.name
+            path = group.shard.files.shown(group.shard.name)
             msg = f"{path} row group {group.number} cannot be read: {one_line(error)}; mine the set again."
             raise TrainingSetError(msg) from error
 
@@ -190,36 +173,35 @@ class ParquetSet:
             self._cache.popitem(last=False)
         return self._cache[number]
 
-    def _decode(self, example_id: str, data: bytes | None) -> "NDArray[np.uint8]":
-        try:
-            return decode_picture(data or b"", max_pixels=self.max_pixels)
-        except ValueError as error:
-            msg = (
-                f"{self.location} example {example_id!r} must be a picture, got: {error}; mine the set again."
-            )
-            raise TrainingSetError(msg) from error
 
-
-def _read_group(group: _Group, ids: Sequence[str], max_pixels: int) -> Iterator[TrainingExample | SetAside]:
-    row = 0
+def _read_group(group: _Group, rows: range, ids: Sequence[str], max_pixels: int) -> Iterator[Entry]:
+    """Yield these rows of a row group; what cannot be read of it is one reason, and no entry is missing."""
+    done = 0
     try:
         with group.shard.open() as file:
-            for raw in read_rows(file, group.shard, group.number):
-                yield _to_example(ids[row], raw, max_pixels)
-                row += 1
+            for raw in islice(read_rows(file, group.shard, group.number), rows.start, rows.stop):
+                yield _to_entry(ids[done], raw, max_pixels)
+                done += 1
     except (OSError, pa.ArrowException) as error:
-        what = f"{group.shard.name} row group {group.number}"
-        reason = f"unreadable row group: {len(ids) - row} of its {len(ids)} rows are lost, {one_line(error)}"
-        yield SetAside(what=what, reason=reason)
+        what, lost = f"{group.shard.name} row group {group.number}", len(rows) - done
+        reason = f"unreadable row group: {lost} of its {group.n_rows} rows are lost, {one_line(error)}"
+        yield Entry(None, SetAside(what=what, reason=reason))
+        yield from [Entry(None)] * (lost - 1)
 
 
-def _to_example(example_id: str, raw: RawRow | str, max_pixels: int) -> TrainingExample | SetAside:
+def _to_entry(example_id: str, raw: RawRow | str, max_pixels: int) -> Entry:
     if isinstance(raw, str):
-        return SetAside(what=example_id, reason=raw)
+        return Entry(None, SetAside(what=example_id, reason=raw))
     if raw.image is None:
-        return SetAside(what=example_id, reason="caption without a picture: the image cell has no bytes")
+        reason = "caption without a picture: the image cell has no bytes"
+        return Entry(None, SetAside(what=example_id, reason=reason))
     try:
         pixels = decode_picture(raw.image, max_pixels=max_pixels)
     except ValueError as error:
-        return SetAside(what=example_id, reason=str(error))
-    return TrainingExample(id=example_id, caption=raw.caption or "", pixels=pixels)
+        return Entry(None, SetAside(what=example_id, reason=str(error)))
+    caption = raw.caption or ""
+    without = None
+    if not caption.strip():
+        reason = "empty caption" if caption else "picture without a caption"
+        without = SetAside(what=example_id, reason=reason)
+    return Entry(TrainingExample(id=example_id, caption=caption, pixels=pixels), without)

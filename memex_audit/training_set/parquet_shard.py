@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from memex_audit.errors import TrainingSetError
 from memex_audit.table_lines import missing_column
+from memex_audit.training_set.set_files import SetFiles
 
 # Rows decoded at a time, and bytes of a column chunk read at a time. Unbuffered, Arrow holds a whole row
 # group: 1.75 GB of a file of 1.6 GB that was written as one, against 0.18 GB.
@@ -18,12 +19,12 @@ BUFFER_BYTES = 1 << 22
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """One file: `name` below `root`, and the names of its columns. `groups`: rows of each row group.
+    """One file: `name` of `files`, and the names of its columns. `groups`: rows of each row group.
 
     `caption` is None where there is no such column, and none is needed.
     """
 
-    root: Path
+    files: SetFiles
     name: str
     image: str
     caption: str | None
@@ -32,7 +33,7 @@ class Shard:
 
     def open(self) -> pq.ParquetFile:
         """Open the file; the caller closes it."""
-        return pq.ParquetFile(self.root / self.name, buffer_size=BUFFER_BYTES)
+        return pq.ParquetFile(self.files.source(self.name), buffer_size=BUFFER_BYTES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,33 +44,33 @@ class RawRow:
     caption: str | None
 
 
-def open_shard(root: Path, name: str, *, needs_captions: bool = True) -> Shard:
+def open_shard(files: SetFiles, name: str, *, needs_captions: bool = True) -> Shard:
     """Read the footer of a file and find its columns.
 
     Raises:
         TrainingSetError: the file is no Parquet, or a column is missing or of another type.
     """
     try:
-        with pq.ParquetFile(root / name) as file:
+        with pq.ParquetFile(files.source(name)) as file:
             schema, metadata = file.schema_arrow, file.metadata
     except (OSError, pa.ArrowException) as error:
-        msg = f"{root / name} must be a Parquet file, got: {one_line(error)}; fetch it again."
+        msg = f"{files.shown(name)} must be a Parquet file, got: {one_line(error)}; fetch it again."
         raise TrainingSetError(msg) from error
     image = _image_column(schema)
     missing = "image" if image is None else missing_column([("text", "caption")], schema.names)
     if image is None or (missing and needs_captions):
         msg = (
-            f"{root / name} must have a column {missing}, got columns {', '.join(schema.names) or 'none'}; "
-            "image is the file's bytes or a struct<bytes, path>, text the caption."
+            f"{files.shown(name)} must have a column {missing}, got columns "
+            f"{', '.join(schema.names) or 'none'}; image is "
+            "the file's bytes or a struct<bytes, path>, text the caption."
         )
         raise TrainingSetError(msg)
     caption = None if missing else "text" if "text" in schema.names else "caption"
-    if caption and not _is_text(schema.field(caption).type):
-        msg = f"{root / name} column {caption} must be of type string, got {schema.field(caption).type}."
-        raise TrainingSetError(msg)
+    if caption and not _is_text(kind := schema.field(caption).type):
+        raise TrainingSetError(f"{files.shown(name)} column {caption} must be of type string, got {kind}.")
     groups = tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
     row_id = "id" if "id" in schema.names else None
-    return Shard(root=root, name=name, image=image, caption=caption, id=row_id, groups=groups)
+    return Shard(files=files, name=name, image=image, caption=caption, id=row_id, groups=groups)
 
 
 def read_ids(shard: Shard) -> list[str]:

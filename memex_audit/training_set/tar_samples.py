@@ -4,11 +4,15 @@ import json
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, BinaryIO
 
 from memex_audit.records import SetAside
 from memex_audit.training_set.captions import PICTURES
-from memex_audit.training_set.fingerprints import open_regular
+from memex_audit.training_set.set_files import SetFiles
+
+if TYPE_CHECKING:
+    from io import BufferedReader
 
 # In the order in which a sample's caption is looked for.
 TEXT, JSON = "txt", "json"
@@ -40,19 +44,22 @@ class Sample:
         return bool(self.texts)
 
 
-def list_samples(root: Path, name: str) -> Iterator[Sample | SetAside]:
+def list_samples(files: SetFiles, name: str) -> Iterator[Sample | SetAside]:
     """Yield the samples of a tar in the order of their first files, and what cannot be used.
 
     Args:
-        root: folder of the training set.
-        name: posix path of the tar below it.
+        files: of the training set.
+        name: that of the tar.
     """
     samples: dict[str, Sample] = {}
     faults: list[SetAside] = []
     try:
-        with open_regular(root / name) as file, tarfile.open(fileobj=file, mode="r:") as archive:
-            taken = (_take(member, name, samples) for member in archive)
-            faults.extend(fault for fault in taken if fault)
+        with files.open(name) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            while (member := archive.next()) is not None:
+                # Else the archive keeps every header, a kilobyte each.
+                archive.members.clear()  # type: ignore[attr-defined]
+                if fault := _take(member, name, samples):
+                    faults.append(fault)
     except (OSError, tarfile.TarError, ValueError) as error:
         reason = " ".join(str(error).split())
         kept = f"after {len(samples):,} samples" if samples else "from its beginning"
@@ -88,8 +95,12 @@ def _take(member: tarfile.TarInfo, name: str, samples: dict[str, Sample]) -> Set
     return None
 
 
-def caption_of(root: Path, sample: Sample) -> str:
+def caption_of(file: BinaryIO, sample: Sample) -> str:
     """Return a sample's caption; empty where it has none.
+
+    Args:
+        file: the open tar.
+        sample: one of its samples.
 
     Raises:
         ValueError: its file is no caption; the message is the reason.
@@ -99,9 +110,8 @@ def caption_of(root: Path, sample: Sample) -> str:
         if member is None:
             continue
         if member.size > MOST_CAPTION_BYTES:
-            msg = f"a caption file of {member.size:,} bytes"
-            raise ValueError(msg)
-        text = _text(read_member(root, sample, member), suffix)
+            raise ValueError(f"a caption file of {member.size:,} bytes")
+        text = _text(read_member(file, member), suffix)
         if text.strip():
             return text.strip()
     return ""
@@ -122,20 +132,17 @@ def _text(data: bytes, suffix: str) -> str:
     return next((value for name in JSON_FIELDS if isinstance(value := fields.get(name), str)), "")
 
 
-def read_member(root: Path, sample: Sample, member: Member) -> bytes:
-    """Return the bytes of a file in its archive.
+def read_member(file: "BinaryIO | BufferedReader", member: Member) -> bytes:
+    """Return the bytes of a file in an open archive.
 
     Raises:
         ValueError: they cannot be read, or end before they should; the message is the reason.
     """
     try:
-        with open_regular(root / sample.file) as file:
-            file.seek(member.offset)
-            data = file.read(member.size)
+        file.seek(member.offset)
+        data = file.read(member.size)
     except OSError as error:
-        msg = f"cannot be read: {error.strerror}"
-        raise ValueError(msg) from error
+        raise ValueError(f"cannot be read: {error.strerror or error}") from error
     if len(data) < member.size:
-        msg = f"cut short: {len(data):,} of {member.size:,} bytes are there"
-        raise ValueError(msg)
+        raise ValueError(f"cut short: {len(data):,} of {member.size:,} bytes are there")
     return data

@@ -1,32 +1,35 @@
 """A training set kept as one or more WebDataset tars, as img2dataset writes them."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from functools import cached_property
-from itertools import chain
-from pathlib import Path
-from typing import TYPE_CHECKING
+from io import BytesIO
+from itertools import groupby
+from typing import TYPE_CHECKING, BinaryIO
 
 from memex_audit.config import MAX_PIXELS
 from memex_audit.errors import TrainingSetError
 from memex_audit.picture_bytes import decode_picture
 from memex_audit.records import SetAside, TrainingExample
-from memex_audit.training_set import fingerprints
-from memex_audit.training_set.tar_samples import Sample, caption_of, list_samples, read_member
+from memex_audit.training_set.entries import Entry
+from memex_audit.training_set.file_set import FileSet
+from memex_audit.training_set.sample_table import SampleTable
+from memex_audit.training_set.set_files import SetFiles
+from memex_audit.training_set.tar_samples import Sample, caption_of, read_member
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 
-class WebDatasetSet:
+class WebDatasetSet(FileSet):
     """A TrainingSet of tar files. Nothing is unpacked: pictures are read where they lie in the archive.
 
     Files of one archive with the same name up to the first dot are a sample: a picture, and its caption in a
     `.txt`, or in a `.json` as `caption` or `text`. An example's id is "<path of the tar without .tar>:<key>".
 
     Args:
-        root: the folder that holds the files.
-        files: their posix paths below it.
+        files: the tars.
         unreadable: what could not even be listed; counted with what is set aside.
         needs_captions: False where prompts come from elsewhere. A picture without a caption is an example in
             any case, with an empty one.
@@ -35,105 +38,94 @@ class WebDatasetSet:
 
     def __init__(
         self,
-        root: Path,
-        files: Sequence[str],
+        files: SetFiles,
         unreadable: Sequence[SetAside] = (),
         *,
         needs_captions: bool = True,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        self.location = str(root / files[0] if len(files) == 1 else root)
-        self.max_pixels = max_pixels
-        self._root, self._files = root, tuple(files)
+        super().__init__(files, files.names, max_pixels=max_pixels)
         self._needs_captions = needs_captions
-        self._unreadable = tuple(unreadable)
-        self._set_aside = self._unreadable
+        self._unlisted = tuple(unreadable)
 
-    def __length_hint__(self) -> int:
-        """Return the number of samples, for a progress bar; unusable ones count too."""
+    @property
+    def n_entries(self) -> int:
+        """How many samples there are."""
         return len(self._samples)
 
     @property
-    def set_aside(self) -> tuple[SetAside, ...]:
-        """What the last full pass of `examples` could not use, and why."""
-        return self._set_aside
+    def faults(self) -> tuple[SetAside, ...]:
+        """What cannot be listed: tars that are none, files that are of no sample."""
+        return (*self._unlisted, *self._samples.faults)
 
-    def examples(self) -> Iterator[TrainingExample]:
-        """Yield every usable example, by file and place in it; one picture is in memory.
+    def entries(self, first: int, last: int) -> Iterator[Entry]:
+        """Yield the samples by tar and place in it; a tar is opened once.
 
         Raises:
             TrainingSetError: no sample has a caption, and captions are needed.
         """
-        samples = self._samples.values()
-        if self._needs_captions and samples and not any(sample.caption for sample in samples):
-            msg = (
+        if self._needs_captions and self.n_entries and not self._samples.has_captions:
+            raise TrainingSetError(
                 f"{self.location} must hold a caption for each picture, a .txt or a .json of the same name, "
                 "got none; give the prompts that they were trained under with --memex-prompts FILE."
             )
-            raise TrainingSetError(msg)
-        set_aside = [*self._unreadable, *self._faults]
-        for sample in samples:
-            read = self._read(sample)
-            if isinstance(read, SetAside):
-                set_aside.append(read)
-                continue
-            if not read.caption:
-                set_aside.append(SetAside(what=read.id, reason="picture without a caption"))
-            yield read
-        self._set_aside = tuple(set_aside)
+        rows = range(first, min(last, self.n_entries))
+        for number, of_one_tar in groupby(rows, self._samples.tar):
+            with closing(self._open(number)) as file:
+                for row in of_one_tar:
+                    yield self._read(file, self._samples.sample(row))
 
     def load(self, example_ids: Sequence[str]) -> "list[NDArray[np.uint8]]":
-        """Return the pixels of these examples, in order; nothing else is read.
+        """Return the pixels of these examples, in order; each tar is opened once, and nothing else is read.
 
         Raises:
             TrainingSetError: an id is not of this set, or its picture can no longer be read.
         """
-        return [self._load(example_id) for example_id in example_ids]
-
-    def stat_fingerprint(self) -> str:
-        """Return SHA-256 over path, size and time of every file."""
-        return fingerprints.stat_fingerprint(self._root, self._files)
-
-    def content_fingerprint(self) -> str:
-        """Return SHA-256 over path and contents of every file."""
-        return fingerprints.content_fingerprint(self._root, self._files)
-
-    @cached_property
-    def _listed(self) -> list[Sample | SetAside]:
-        # Headers only: where in which file each sample lies.
-        return list(chain.from_iterable(list_samples(self._root, name) for name in self._files))
+        rows = {example_id: self._row(example_id) for example_id in example_ids}
+        pixels: dict[str, NDArray[np.uint8]] = {}
+        in_place = sorted(rows, key=rows.__getitem__)
+        for number, of_one_tar in groupby(in_place, lambda name: self._samples.tar(rows[name])):
+            with closing(self._open(number)) as file:
+                for name in of_one_tar:
+                    pixels[name] = self._decode(name, self._picture(file, name, rows[name]))
+        return [pixels[example_id] for example_id in example_ids]
 
     @cached_property
-    def _samples(self) -> dict[str, Sample]:
-        return {found.id: found for found in self._listed if isinstance(found, Sample)}
+    def _samples(self) -> SampleTable:
+        return SampleTable(self._files)
 
-    @cached_property
-    def _faults(self) -> list[SetAside]:
-        return [found for found in self._listed if isinstance(found, SetAside)]
+    def _files_of(self, first: int, last: int) -> Iterator[int]:
+        rows = range(first, min(last, self.n_entries))
+        if rows:
+            yield from range(self._samples.tar(rows[0]), self._samples.tar(rows[-1]) + 1)
 
-    def _read(self, sample: Sample) -> TrainingExample | SetAside:
+    def _open(self, number: int) -> BinaryIO:
+        try:
+            return self._files.open(self._files.names[number])
+        except OSError:
+            return BytesIO()  # each of its samples is then cut short, and says so
+
+    def _row(self, example_id: str) -> int:
+        row = self._samples.ids.row(example_id)
+        if row is None:
+            raise self._unknown(example_id)
+        return row
+
+    def _picture(self, file: BinaryIO, example_id: str, row: int) -> bytes:
+        picture = self._samples.sample(row).picture
+        try:
+            return read_member(file, picture) if picture else b""
+        except ValueError as error:
+            raise self._unreadable(example_id, error) from error
+
+    def _read(self, file: BinaryIO, sample: Sample) -> Entry:
         if sample.picture is None:
-            return SetAside(what=sample.id, reason="caption without a picture")
+            return Entry(None, SetAside(what=sample.id, reason="caption without a picture"))
         try:
-            pixels = self._pixels(sample)
-            caption = caption_of(self._root, sample)
+            pixels = decode_picture(read_member(file, sample.picture), max_pixels=self.max_pixels)
+            caption = caption_of(file, sample)
         except ValueError as error:
-            return SetAside(what=sample.id, reason=str(error))
-        return TrainingExample(id=sample.id, caption=caption, pixels=pixels)
-
-    def _load(self, example_id: str) -> "NDArray[np.uint8]":
-        sample = self._samples.get(example_id)
-        if sample is None:
-            msg = f"Example id must be one of {self.location}, got {example_id!r}; mine the set again."
-            raise TrainingSetError(msg)
-        try:
-            return self._pixels(sample)
-        except ValueError as error:
-            msg = (
-                f"{self.location} example {example_id!r} must be a picture, got: {error}; mine the set again."
-            )
-            raise TrainingSetError(msg) from error
-
-    def _pixels(self, sample: Sample) -> "NDArray[np.uint8]":
-        data = read_member(self._root, sample, sample.picture) if sample.picture else b""
-        return decode_picture(data, max_pixels=self.max_pixels)
+            return Entry(None, SetAside(what=sample.id, reason=str(error)))
+        example = TrainingExample(id=sample.id, caption=caption, pixels=pixels)
+        without = None if caption else SetAside(what=sample.id, reason="picture without a caption")
+        return Entry(example, without)

@@ -1,10 +1,10 @@
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +16,8 @@ from memex_audit.errors import (
     StoreUnwritable,
     TrainingSetError,
 )
-from memex_audit.training_set import mine, open_training_set
+from memex_audit.records import TrainingExample
+from memex_audit.training_set import embedded_set, embedding_shards, mine, open_training_set
 from memex_audit.training_set.mining import _once
 
 
@@ -45,8 +46,9 @@ def run(root, tmp_path, embedder):
 
 
 def made(cache):
-    """Return what a run left of what it mined: locks and digests of files are no part of that."""
-    return [path.name for path in cache.iterdir() if path.suffix not in (".lock", ".contents")]
+    """Return the files a run left of what it mined: claims and digests of files are no part of that."""
+    files = [path for path in cache.rglob("*") if path.is_file() and "claims" not in path.parts]
+    return [path.name for path in files if path.suffix not in (".lock", ".contents")]
 
 
 def test_near_copies_are_counted_and_their_captions_grouped(run):
@@ -133,23 +135,19 @@ def test_the_index_holds_every_example(run, root, embedder):
 
 
 def test_batches_end_at_a_number_of_examples_or_of_bytes(run, embedder, monkeypatch, tmp_path):
-    from memex_audit.training_set import embedded_set
-
     sizes = []
     original = embedder.embed
     embedder.embed = lambda images: (sizes.append(len(images)), original(images))[1]
     run(cache=tmp_path / "all")
-    monkeypatch.setattr(embedded_set, "BATCH_EXAMPLES", 4)
+    monkeypatch.setattr(embedding_shards, "BATCH_EXAMPLES", 4)
     run(cache=tmp_path / "few")
-    monkeypatch.setattr(embedded_set, "BATCH_BYTES", 2 * 192)
+    monkeypatch.setattr(embedding_shards, "BATCH_BYTES", 2 * 192)
     run(cache=tmp_path / "small")
     assert sizes == [6, 4, 2, 2, 2, 2]
 
 
 def test_progress_is_told_with_the_total_where_it_is_known(run, monkeypatch):
-    from memex_audit.training_set import embedded_set
-
-    monkeypatch.setattr(embedded_set, "BATCH_EXAMPLES", 4)
+    monkeypatch.setattr(embedding_shards, "BATCH_EXAMPLES", 4)
     calls = []
     run(progress=lambda *call: calls.append(call))
     # Seven pictures are listed; one of them is broken.
@@ -166,7 +164,7 @@ def test_a_run_that_fails_leaves_nothing_behind(run, embedder, tmp_path):
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError("2560 requested and 9")])
 def test_a_full_disk_is_named_and_leaves_nothing_half_made(run, tmp_path, monkeypatch, error):
     def fill_up(file, array):
-        Path(file).write_bytes(b"half")
+        file.write(b"half")
         raise error
 
     monkeypatch.setattr(np, "save", fill_up)
@@ -189,9 +187,9 @@ def test_a_cache_that_cannot_be_a_folder_is_named(run, tmp_path):
         ("facts.json", {}),
         ("audit-set", {}),
         ("set-aside.jsonl", {}),
-        ("examples.parquet", {"max_prompts": 3}),
+        ("shards/000000.parquet", {"max_prompts": 3}),
         ("duplicates", {"max_prompts": 3}),
-        ("embeddings.npy", {"similarity": 0.5}),
+        ("shards/000000.npy", {"similarity": 0.5}),
     ],
 )
 @pytest.mark.parametrize("drop", [1, 10, None], ids=["a byte short", "ten bytes short", "empty"])
@@ -282,32 +280,69 @@ def test_a_set_without_a_usable_example_is_an_error_that_says_why(folder, embedd
         )
 
 
-def test_ids_that_are_not_distinct_are_an_error(root, embedder, tmp_path):
-    training_set = open_training_set(root)
-    training_set.examples = lambda: (
-        example for _ in "ab" for example in type(training_set).examples(training_set)
-    )
-    with pytest.raises(
-        TrainingSetError, match=r"Example ids of .*set must differ, got 'a\.png' twice; number them"
-    ):
-        mine(
-            training_set,
-            lambda: embedder,
+class Scripted:
+    """A user's own training set: no files, no numbered entries."""
+
+    location = "scripted"
+    set_aside = ()
+
+    def __init__(self, ids, picture, state="first"):
+        self.ids, self.picture, self.state = list(ids), picture, state
+
+    def examples(self):
+        for name in self.ids:
+            yield TrainingExample(id=name, caption=f"picture {name}", pixels=self.picture(hash(name) % 999))
+
+    def load(self, ids):
+        return [self.picture(hash(name) % 999) for name in ids]
+
+    def stat_fingerprint(self):
+        return self.state
+
+    def content_fingerprint(self):
+        return hashlib.sha256(self.state.encode()).hexdigest()
+
+
+@pytest.fixture
+def mine_scripted(tmp_path, embedder, picture, monkeypatch):
+    monkeypatch.setattr(embedding_shards, "SHARD", 4)
+
+    def run(ids, load=lambda: embedder, state="first"):
+        return mine(
+            Scripted(ids, picture, state),
+            load,
             embedder_name="pixels",
-            cache=tmp_path / "c",
+            cache=tmp_path / "cache",
             max_prompts=9,
             seed=0,
         )
+
+    return run
+
+
+def test_ids_that_are_not_distinct_are_an_error_in_whatever_shards_they_stand(mine_scripted):
+    with pytest.raises(TrainingSetError, match=r"Example ids of scripted must differ, got 'b' twice; number"):
+        mine_scripted("abcdefbg")
+
+
+def test_ids_are_compared_in_parts_where_they_are_many(mine_scripted, monkeypatch):
+    monkeypatch.setattr(embedded_set, "IDS_AT_A_TIME", 2)
+    assert list(mine_scripted("abcdefg").load_example_ids()) == list("abcdefg")
+    with pytest.raises(TrainingSetError, match="got 'c' twice"):
+        mine_scripted("abcdefc", state="other")
 
 
 @pytest.mark.parametrize(
     ("spoil", "got"),
     [
-        (lambda vectors: vectors * np.float32(2), "norms off by up to 1;"),
-        (lambda vectors: vectors.astype(np.float64), r"float64 \(6, 192\); correct it"),
-        (lambda vectors: vectors[1:], r"float32 \(5, 192\);"),
-        (lambda vectors: vectors[0], r"float32 \(192,\);"),
-        (lambda vectors: vectors * np.float32("nan"), "norms off by up to nan;"),
+        (
+            lambda vectors: vectors * np.float32(2),
+            "norms off by up to 1 in shard 0 from 'a.png' on; correct it",
+        ),
+        (lambda vectors: vectors.astype(np.float64), r"float64 \(6, 192\) in shard 0"),
+        (lambda vectors: vectors[1:], r"float32 \(5, 192\) in"),
+        (lambda vectors: vectors[0], r"float32 \(192,\) in"),
+        (lambda vectors: vectors * np.float32("nan"), "norms off by up to nan in shard 0 "),
     ],
 )
 def test_an_embedder_that_breaks_its_contract_is_named(run, embedder, spoil, got):
