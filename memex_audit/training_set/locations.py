@@ -16,7 +16,6 @@ from memex_audit.training_set.set_files import LocalFiles, RemoteFiles, SetFiles
 
 # Between several locations, as WebDataset writes them.
 SEPARATOR = "::"
-INNERMOST_BRACES = re.compile(r"\{([^{}]*)\}")
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
 MOST_FILES = 1_000_000
 # What pip installs for a file system that fsspec knows and has not.
@@ -63,26 +62,50 @@ def expand_braces(pattern: str) -> Iterator[str]:
     Raises:
         TrainingSetError: these are more than MOST_FILES.
     """
-    for match in INNERMOST_BRACES.finditer(pattern):
-        choices = _choices(match[1])
-        if choices is None:
-            continue
-        for choice in choices:
-            yield from expand_braces(pattern[: match.start()] + choice + pattern[match.end() :])
+    opened = pattern.find("{")
+    closed = _closing_brace(pattern, opened)
+    if closed < 0:
+        yield pattern
         return
-    yield pattern
+    choices = _choices(pattern[opened + 1 : closed])
+    for choice in choices:
+        for rest in expand_braces(pattern[closed + 1 :]):
+            yield pattern[:opened] + choice + rest
 
 
-def _choices(inside: str) -> Iterable[str] | None:
+def _closing_brace(pattern: str, opened: int) -> int:
+    depth = 0
+    for place in range(opened, len(pattern)) if opened >= 0 else ():
+        depth += (pattern[place] == "{") - (pattern[place] == "}")
+        if depth == 0:
+            return place
+    return -1
+
+
+def _choices(inside: str) -> Iterable[str]:
+    """Return what stands for a pair of braces and what is in it; the pair itself where it is no choice."""
+    depth, parts = 0, [""]
+    for letter in inside:
+        depth += (letter == "{") - (letter == "}")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    if len(parts) > 1:
+        return chain.from_iterable(map(expand_braces, parts))
     bounds = RANGE.fullmatch(inside)
-    if bounds is None:
-        return inside.split(",") if "," in inside else None
-    first, last = int(bounds[1]), int(bounds[2])
-    if abs(last - first) >= MOST_FILES:
-        raise TrainingSetError(f"A range must name up to {MOST_FILES:,} files, got {{{inside}}}; divide it.")
-    padded = any(len(bound) > 1 and bound.startswith("0") for bound in bounds.groups())
-    width = max(map(len, bounds.groups())) if padded else 0
-    numbers = range(first, last + 1) if first <= last else range(first, last - 1, -1)
+    return _numbers(*bounds.groups()) if bounds else (f"{{{one}}}" for one in expand_braces(inside))
+
+
+def _numbers(first: str, last: str) -> Iterator[str]:
+    step = 1 if int(first) <= int(last) else -1
+    numbers = range(int(first), int(last) + step, step)
+    if len(numbers) > MOST_FILES:
+        raise TrainingSetError(
+            f"A range must name up to {MOST_FILES:,} files, got {{{first}..{last}}}; divide it."
+        )
+    padded = any(len(bound) > 1 and bound.startswith("0") for bound in (first, last))
+    width = max(len(first), len(last)) if padded else 0
     return (f"{number:0{width}}" for number in numbers)
 
 

@@ -152,3 +152,25 @@ def test_the_fingerprints_do_not_depend_on_where_the_set_lies(location):
     root.rename(root.with_name("moved"))
     after = open_training_set(root.with_name("moved") / location.name)
     assert (after.stat_fingerprint(), after.content_fingerprint()) == expected
+
+
+def test_any_part_of_it_is_read_alone(location):
+    whole = [example.id for example in open_training_set(location).examples()]
+    training_set = open_training_set(location)
+    assert training_set.n_entries == len(whole) == N
+    for first, last in ((0, N), (1, 3), (2, 99), (3, 4), (0, 0), (N, N + 4)):
+        entries = list(training_set.entries(first, last))
+        assert [entry.example.id for entry in entries] == whole[first:last]
+        assert all(entry.set_aside is None for entry in entries)
+        for i, entry in zip(range(first, last), entries, strict=False):
+            np.testing.assert_array_equal(entry.example.pixels, pixels(i))
+
+
+def test_a_change_is_named_for_the_entries_that_are_read_from_the_file(location):
+    training_set = open_training_set(location)
+    assert training_set.changed() is training_set.changed(0, N) is None
+    path = max(location.rglob("*")) if location.is_dir() else location
+    os.utime(path, ns=(1, 1))
+    assert training_set.changed() == training_set.changed(N - 1, N) == str(path)
+    if location.is_dir() and not any(location.glob("metadata.*")):
+        assert training_set.changed(0, 1) is None
