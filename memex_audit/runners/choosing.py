@@ -1,11 +1,18 @@
 """From the options of a command to a runner."""
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from memex_audit.errors import ConfigurationError, RunnerError
 from memex_audit.runners.local import LocalRunner
 from memex_audit.runners.work import Runner, Work
+
+# Ray reads these while it is imported. The second keeps a cluster that is started here on 127.0.0.1: with the
+# address alone, as on Linux, it listens on every network of the machine, and who reaches it can run code.
+RAY_QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+RAY_ALONE = {**RAY_QUIET, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +34,15 @@ def workers_here(device: str) -> int:
     return max(1, torch.cuda.device_count())
 
 
-def open_runner(sharing: Sharing, work: Work, *, workers: int | None, store: Path) -> Runner:
+def open_runner(
+    sharing: Sharing,
+    work: Work,
+    *,
+    workers: int | None,
+    store: Path,
+    on_gpu: bool,
+    say: Callable[[str], None],
+) -> Runner:
     """Return the runner of that kind.
 
     Args:
@@ -35,6 +50,8 @@ def open_runner(sharing: Sharing, work: Work, *, workers: int | None, store: Pat
         work: what is done.
         workers: processes here or actors there; None lets a Ray cluster have one for each GPU, else CPU.
         store: a folder that all workers must see.
+        on_gpu: take GPUs where there are any.
+        say: writes a line for the user.
 
     Raises:
         ConfigurationError: an address is given, and the runner is not Ray.
@@ -47,6 +64,7 @@ def open_runner(sharing: Sharing, work: Work, *, workers: int | None, store: Pat
                 "ray."
             )
         return LocalRunner(work, workers or 1)
+    os.environ |= RAY_ALONE if sharing.address is None else RAY_QUIET
     try:
         from memex_audit.runners.ray_runner import RayRunner
     except ModuleNotFoundError as error:
@@ -56,4 +74,4 @@ def open_runner(sharing: Sharing, work: Work, *, workers: int | None, store: Pat
             "--runner ray must have Ray, got none installed; pip install 'memex-audit[ray]' on every machine "
             "of the cluster."
         ) from error
-    return RayRunner(work, workers=workers, address=sharing.address, store=store)
+    return RayRunner(work, workers=workers, address=sharing.address, store=store, on_gpu=on_gpu, say=say)

@@ -46,7 +46,9 @@ def draw_ahead(
     work = DrawingWork(
         settings=bench.settings, rootdir=rootdir, prompts=prompts, budget_share=1 / (n_workers or 1)
     )
-    runner = open_runner(sharing, work, workers=n_workers, store=bench.store_folder)
+    runner = open_runner(
+        sharing, work, workers=n_workers, store=bench.store_folder, on_gpu=settings.device != "cpu", say=say
+    )
     tally = Tally(what="pictures")
     say(
         f"shard {shard}: {len(units):,} units of {len(prompts.prompts):,} prompts; store {bench.store_folder}"
