@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from memex_audit.audit import comparable
+from memex_audit.looking import comparable
 from memex_audit.config import Settings
 from memex_audit.extraction.calibration_file import read_calibration
 from memex_audit.extraction.distances import tile_l2

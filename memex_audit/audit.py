@@ -12,18 +12,18 @@ from memex_audit.batch_size import BatchSize
 from memex_audit.errors import ImagesSpent
 from memex_audit.extraction.altered import ALTERATIONS
 from memex_audit.extraction.distances import l2_to_many
-from memex_audit.extraction.matching import Matcher, Nearest, beside
+from memex_audit.extraction.matching import Matcher
 from memex_audit.extraction.protocol import blind_spot, sequential_test
 from memex_audit.extraction.verdicts import SEEDS_FOR_EXTRACTION, CliqueReading
-from memex_audit.generation.filling import draw
+from memex_audit.generation.filling import draw, draw_again
 from memex_audit.generation.store import UnitStore
 from memex_audit.judging import Look, goes_on, judge, read_look
+from memex_audit.keeping import Keeping
+from memex_audit.looking import Looking, comparable
 from memex_audit.protocols import Generator
 from memex_audit.rates.extraction_rate import extraction_rate
 from memex_audit.rates.images_extracted import ImageCount, count_images, images_extracted_rate
 from memex_audit.records import (
-    ABSENT,
-    REFUSED,
     AuditPrompt,
     Finding,
     Generation,
@@ -69,7 +69,8 @@ class Audit:
     training set to look in: then a flagged prompt counts as extracted in the rate. `units`: ids of the
     prompts that this run selected, in groups that one process audits; no batch goes beyond its group.
     `protocols`: by prompt id, where captions are few and each is decided by a protocol of its own.
-    `spending`: what may be drawn; what is not decided when it ends is UNDECIDED.
+    `spending`: what may be drawn; what is not decided when it ends is UNDECIDED. `keep`: which pixels are
+    written (keeping.py); a prompt that block sums settle is judged without them.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Audit:
         progress: Progress = no_progress,
         protocols: Mapping[str, Protocol] = MappingProxyType({}),
         spending: Spending | None = None,
+        keep: str = "all",
     ) -> None:
         self.prompts = prompts
         self.protocol = protocol
@@ -97,6 +99,8 @@ class Audit:
         self._batch_size = BatchSize.of(batch_size)
         self._progress = progress
         self._spending = spending or Spending(None)
+        self._looking = Looking(matcher, self.protocol_of)
+        self._keeping = Keeping(keep, self._looking, store)
         self._findings: dict[str, Finding] = {}
         # An image may be near one seed of each of two prompts: what each was near is kept.
         self._seeds_near: dict[str, Mapping[str, int]] = {}
@@ -196,8 +200,9 @@ class Audit:
     def _exhibit(self, finding: Finding, example_id: str | None) -> Exhibit:
         wanted = set(finding.replica_seeds or finding.clique_seeds)
         protocol = self.protocol_of(finding.prompt_id)
-        kept = self._store.read(finding.prompt, protocol.looks[-1])
-        images, _ = comparable([generation for generation in kept if generation.request.seed in wanted])
+        n = protocol.looks[-1]
+        kept = [one for one in self._store.read(finding.prompt, n) if one.request.seed in wanted]
+        images, _ = comparable(self._with_pixels(finding.prompt, kept, n))
         training_image = None
         if example_id and self._matcher and len(images):
             height, width = images.shape[1:3]
@@ -231,6 +236,7 @@ class Audit:
             onward = number + 1 < len(looks_of) and goes_on(look, clique, protocol)
             if not onward:
                 self._keep(prompt, look, clique)
+                self._keeping.forget(prompt)
             rounds.settle(number, prompt.prompt_id, goes_on=onward)
 
     def _affordable(self, batch: list[AuditPrompt], number: int) -> list[AuditPrompt]:
@@ -261,8 +267,10 @@ class Audit:
                     [prompt.text],
                     looks[number - 1],
                     batch_size=self._batch_size,
+                    reduced=True,
                 )
-            look = self._look(prompt, drawn)
+                drawn = self._keeping.recall(prompt, drawn)
+            look = self._look_at_what_is_there(prompt, drawn)
             self._keep(prompt, look, read_look(look, self.protocol_of(name)))
             if self._findings[name].verdict is not Verdict.EXTRACTED:
                 self._findings[name] = replace(self._findings[name], verdict=Verdict.UNDECIDED)
@@ -290,6 +298,7 @@ class Audit:
 
     def _looks(self, prompts: Sequence[AuditPrompt], looks: Sequence[int], number: int) -> Iterator[Look]:
         texts = [prompt.text for prompt in prompts]
+        by_text = dict(zip(texts, prompts, strict=True))
         before, n = (0, *looks)[number : number + 2]
         with self._progress(len(texts) * (n - before)) as advance:
             self._spending.begin()
@@ -299,34 +308,48 @@ class Audit:
                     self._spending.count(just_drawn, self._evaluations_per_image())
                 advance(just_drawn)
 
-            drawn = draw(self._store, self._generator, texts, n, batch_size=self._batch_size, progress=hear)
+            drawn = draw(
+                self._store,
+                self._generator,
+                texts,
+                n,
+                batch_size=self._batch_size,
+                progress=hear,
+                keeps=lambda text, pictures: self._keeping.keeps(by_text[text], n, pictures),
+                reduced=True,
+            )
             for prompt, pictures in zip(prompts, drawn, strict=True):
-                yield self._look(prompt, pictures)
+                yield self._look(prompt, pictures, n, hear)
 
-    def _look(self, prompt: AuditPrompt, drawn: Sequence[Generation]) -> Look:
-        images, seeds = comparable(drawn)
-        own = Nearest(distances=np.zeros((len(images), 0)), example_ids=())
-        if self._matcher and len(images):
-            own = self._matcher.distances_to(images, prompt.example_ids)
-            if self.protocol_of(prompt.prompt_id).unit is Unit.TRAINING_IMAGE:
-                own = beside(own, self._matcher.distances_to_others(images, prompt.example_ids))
-        return Look(
-            images=images,
-            seeds=seeds,
-            set_aside=len(drawn) - len(images),
-            own=own,
-            refused=sum(generation.reason == REFUSED for generation in drawn),
-            absent=sum(generation.reason == ABSENT for generation in drawn),
+    def _look(
+        self, prompt: AuditPrompt, drawn: Sequence[Generation], n: int, hear: Callable[[int], None]
+    ) -> Look:
+        """Look by block sums where these settle it; where not, what has no pixels is drawn again."""
+        drawn = self._keeping.recall(prompt, drawn)
+        if self._keeping.prefers_sums or any(picture.reduced for picture in drawn):
+            look = self._looking.at_sums(prompt, drawn)
+            if look:
+                return look
+        whole = self._with_pixels(prompt.text, drawn, n, hear)
+        self._keeping.remember(prompt, whole)
+        return self._looking.at_pixels(prompt, whole)
+
+    def _look_at_what_is_there(self, prompt: AuditPrompt, drawn: Sequence[Generation]) -> Look:
+        """Look without drawing anything again: there is nothing left to spend on it."""
+        look = None
+        if any(picture.reduced for picture in drawn):
+            look = self._looking.at_sums(prompt, drawn)
+        there = [picture for picture in drawn if not picture.reduced]
+        return look or self._looking.at_pixels(prompt, there)
+
+    def _with_pixels(
+        self,
+        text: str,
+        pictures: Sequence[Generation],
+        n: int,
+        hear: Callable[[int], None] = lambda _: None,
+    ) -> list[Generation]:
+        """Return some of a prompt's first n pictures with their pixels, from the store or drawn again."""
+        return draw_again(
+            self._store, self._generator, text, pictures, n, batch_size=self._batch_size, progress=hear
         )
-
-
-def comparable(generations: Sequence[Generation]) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
-    """Return the usable pictures, uint8 (n, h, w, 3), with their seeds.
-
-    Left out is what has no pixels, and what is of another size than the first that has.
-    """
-    drawn = [(g.pixels, g.request.seed) for g in generations if g.pixels is not None]
-    if not drawn:
-        return np.zeros((0, 4, 4, 3), np.uint8), ()
-    kept = [(pixels, seed) for pixels, seed in drawn if pixels.shape == drawn[0][0].shape]
-    return np.stack([pixels for pixels, _ in kept]), tuple(seed for _, seed in kept)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from memex_audit.audit import comparable
 from memex_audit.controls import negative_prompts, negative_set
 from memex_audit.errors import CalibrationError
 from memex_audit.extraction.calibration import (
@@ -23,6 +22,7 @@ from memex_audit.extraction.calibration import (
 from memex_audit.extraction.protocol import SequentialTest
 from memex_audit.few_captions import generations_of_caption
 from memex_audit.generation.filling import draw
+from memex_audit.looking import comparable
 from memex_audit.protocols import Generator
 from memex_audit.rates.bounds import binomial_upper
 from memex_audit.rates.images_extracted import has_few_captions

@@ -17,6 +17,8 @@ LONGEST_VARIABLE = 40
 AUTO = "auto"
 # A picture from outside is decoded up to so many pixels: 200 MB of RGB. Pillow opens none beyond the other.
 MAX_PIXELS, PILLOW_PIXELS = 64_000_000, 178_956_970
+# Which pixels the store keeps, beside the block sums of every picture.
+KEEP = ("all", "evidence", "none")
 SCREEN_NAMES = ("guidance-difference", "anisotropy", "one-step-clique")
 
 
@@ -98,6 +100,7 @@ class Settings:
     clique_size: int | None = None
     calibration: str | None = None
     store: str | None = None
+    keep: str = "all"
     json: str | None = None
     report: str | None = None
     evidence: str = "mosaic"
@@ -108,6 +111,7 @@ class Settings:
     inconclusive: str = "fail"
     baseline: str | None = None
     baseline_policy: str = "warn"
+    granularity: str = AUTO
     minimal_trigger: int = 0
     neighbours: int = 0
     untargeted: int | None = None
@@ -373,6 +377,10 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="calibration", parse=str, metavar="FILE", help="calibration written by `memex calibrate`"),
     Option(name="store", parse=str, metavar="FOLDER",
            help="where generations and embeddings are kept (default: ROOTDIR/.memex)"),
+    Option(name="keep", parse=_one_of(*KEEP), metavar="WHAT",
+           help="pixels that the store keeps: all; evidence, of prompts whose block sums do not rule out that "
+                "they matter, and of 1 % of the others; or none: what is not kept is drawn again where it must "
+                "be looked at (default: all)"),
     Option(name="json", parse=str, metavar="FILE", help="write the result as JSON"),
     Option(name="report", parse=str, metavar="FILE",
            help="write one page of Markdown for the record, with the SHA-256 of the JSON (FILE.json, unless "
@@ -396,6 +404,9 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="baseline_policy", parse=_one_of("required", "warn", "create"), metavar="POLICY",
            help="what a missing baseline does: required fails, warn skips the comparison and says so, create "
                 "writes one of this run (default: warn)"),
+    Option(name="granularity", parse=_one_of("auto", "prompt", "batch"), metavar="KIND",
+           help="what a case is: a prompt, a batch of them, or auto: a batch in sets of more than 5,000 "
+                "prompts (default: auto)"),
     Option(name="minimal_trigger", parse=_none_or_more, metavar="N",
            help="look for the words of an extracted prompt that are enough, with at most so many generations "
                 "a prompt, beside those of --memex-budget (default: 0, not at all)"),

@@ -19,6 +19,7 @@ from memex_audit.extraction.verdicts import (
     near_examples,
     nearest_example,
     read_cliques,
+    read_graph,
 )
 from memex_audit.rates.images_extracted import image_blind_spot
 from memex_audit.records import (
@@ -43,7 +44,9 @@ class Look:
     `images`: uint8 (n, h, w, 3), what can be judged, with their `seeds`; `set_aside`: how many more cannot,
     of which a content filter `refused` some, and some are `absent` from a folder of generations;
     `own`: distances to the training images of the prompt's caption, and where the rate counts images to
-    others that are near.
+    others that are near. `by_sums`: block sums alone show that no picture matters: there is no near-duplicate
+    and no training image within match delta, plain or altered. Then `images` is empty, and the distances of
+    `own` are bounds from below.
     """
 
     images: NDArray[np.uint8]
@@ -52,6 +55,12 @@ class Look:
     own: Nearest
     refused: int = 0
     absent: int = 0
+    by_sums: bool = False
+
+    @property
+    def n(self) -> int:
+        """How many generations are judged."""
+        return len(self.seeds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +98,7 @@ def judge(
     images = _images_extracted(near)
     counts_images = protocol.unit is Unit.TRAINING_IMAGE
     replica_rows = found.rows if found and not counts_images else _rows_near(look.own, protocol.match_delta)
-    n = len(look.images)
+    nearest = _least_distance(look.own, found)
     finding = Finding(
         prompt_id=prompt.prompt_id,
         prompt=prompt.text,
@@ -97,16 +106,17 @@ def judge(
         group_id=prompt.group_id,
         verdict=_verdict(look, clique, found),
         near_miss=closest is not None and found is None,
-        generations=n,
+        generations=look.n,
         set_aside=look.set_aside,
-        network_evaluations=(n + look.set_aside) * evaluations_per_image,
+        network_evaluations=(look.n + look.set_aside) * evaluations_per_image,
         clique_size=len(clique.members),
         clique_seeds=tuple(look.seeds[row] for row in clique.members),
         replicas=len(replica_rows),
         replica_seeds=tuple(look.seeds[row] for row in replica_rows),
         blind_spot=_blind_spot(look, protocol),
         match=_match(prompt, look, clique, closest, protocol=protocol, matcher=matcher) if matcher else None,
-        nearest=_least_distance(look.own, found),
+        nearest=nearest,
+        nearest_is_bound=look.by_sums and nearest is not None,
         images_extracted=len(images),
         images=images[:MOST_NAMED] if counts_images else (),
         slice=prompt.slice,
@@ -119,6 +129,9 @@ def judge(
 def read_look(look: Look, protocol: Protocol) -> CliqueReading:
     """Read a look's largest clique by the boundaries of that look."""
     test, i = sequential_test(protocol), _number_of(look, protocol)
+    if look.by_sums:
+        unconnected = np.zeros((look.n, look.n), dtype=bool)
+        return read_graph(unconnected, flag_at=test.flag_at[i], clean_at=test.clean_at[i])
     return read_cliques(
         look.images, edge_delta=protocol.edge_delta, flag_at=test.flag_at[i], clean_at=test.clean_at[i]
     )
@@ -132,11 +145,11 @@ def goes_on(look: Look, clique: CliqueReading, protocol: Protocol) -> bool:
     if clique.flagged or seeds_near:
         return not clique.flagged
     # What gives blanks is not worth a dozen more of them, and a folder at its end gives no more at all.
-    return not clique.clean and not look.absent and enough_judged(len(look.images), look.set_aside)
+    return not clique.clean and not look.absent and enough_judged(look.n, look.set_aside)
 
 
 def _number_of(look: Look, protocol: Protocol) -> int:
-    return look_of(len(look.images) + look.set_aside, protocol.looks)
+    return look_of(look.n + look.set_aside, protocol.looks)
 
 
 def _verdict(look: Look, clique: CliqueReading, found: NearestExample | None) -> Verdict:
@@ -145,7 +158,7 @@ def _verdict(look: Look, clique: CliqueReading, found: NearestExample | None) ->
     if clique.flagged:
         return Verdict.FLAGGED
     # Fewer pictures than the look takes were never seen, which is no sign that the prompt is clean.
-    if not clique.clean or look.absent or not enough_judged(len(look.images), look.set_aside):
+    if not clique.clean or look.absent or not enough_judged(look.n, look.set_aside):
         return Verdict.UNDECIDED
     return Verdict.NOT_FLAGGED
 
@@ -250,10 +263,9 @@ def _described(
 
 
 def _blind_spot(look: Look, protocol: Protocol) -> float:
-    n = len(look.images)
     if protocol.unit is Unit.TRAINING_IMAGE:
-        return image_blind_spot(n)
-    return blind_spot_of_outcome(n, sequential_test(protocol), look.set_aside)
+        return image_blind_spot(look.n)
+    return blind_spot_of_outcome(look.n, sequential_test(protocol), look.set_aside)
 
 
 def _least_distance(own: Nearest, found: NearestExample | None) -> float | None:

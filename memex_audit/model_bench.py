@@ -135,12 +135,15 @@ class ModelBench:
 
         Raises:
             GeneratorError: it lacks something that a generator must offer.
-            ConfigurationError: it may be used by one process at a time, and there are more than devices.
+            ConfigurationError: it may be used by one process at a time, and there are more than devices; or
+                it cannot draw again what is not kept.
         """
-        from memex_audit.generation.guards import check_generator
+        from memex_audit.generation.guards import check_draws_again, check_generator
 
         check_options(self.settings)
         generator = check_generator(self.load_generator())
+        if self.settings.keep != "all":
+            check_draws_again(generator, self.settings.keep)
         if not self._draws_from_folder:
             self._refuse_options_of_a_pipeline()
         for name in FINE_TUNES:
@@ -278,7 +281,8 @@ class ModelBench:
             digest=self.settings_digest,
             root_seed=self.settings.seed,
             summarize=lambda pixels: block_sums(pixels[None]).sums[0],
-            note=self.notes.append,
+            note=self._note_once,
+            keeps_pixels=self.settings.keep != "none",
         )
 
     @cached_property

@@ -346,7 +346,9 @@ class Finding:
     match; `blind_spot`: smallest replicating share that this many generations flag with probability
     0.95; `near_miss`: a single generation lies within match delta of an own training image; `nearest`:
     smallest l2 of any generation to a training image of the caption, or to the clique's match, None where
-    there was nothing to compare with; `images_extracted`: training images that two seeds or more lie near;
+    there was nothing to compare with; `nearest_is_bound`: it is a bound from below on that, since the block
+    sums of a clean prompt's pictures were enough (--memex-keep); `images_extracted`: training images that two
+    seeds or more lie near;
     `images`: those, most seeds first, where the rate counts them one by one (the first 1,000); `slice`: the
     prompt's. `screen`: what a screen said, its cost among the network evaluations; `trigger`: the words that
     are enough, where they were looked for. `refused` and `absent`, among those set aside: what a content
@@ -369,6 +371,7 @@ class Finding:
     blind_spot: float
     match: Match | None = field(repr=False)
     nearest: float | None = None
+    nearest_is_bound: bool = False
     images_extracted: int = 0
     images: tuple[ImageExtracted, ...] = field(default=(), repr=False)
     slice: str | None = None

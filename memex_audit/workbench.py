@@ -64,7 +64,8 @@ class Workbench(ModelBench):
 
     def reference(self, model: str) -> "Workbench":
         """Return a bench like this one, training set included, for a model without this one's LoRA."""
-        location = self.training_set.location if self.training_set else None
+        # As it was given: a location may be shown without its password.
+        location = self.settings.training_set or (self.training_set.location if self.training_set else None)
         settings = replace(
             self.settings, model=model, model_config=None, textual_inversion=None, lora=None,
             training_set=location,
@@ -87,7 +88,7 @@ class Workbench(ModelBench):
         if location is None:
             return None
         return open_training_set(
-            self._path(location), needs_captions=needs_captions, max_pixels=self.settings.max_pixels
+            self._of_set(location), needs_captions=needs_captions, max_pixels=self.settings.max_pixels
         )
 
     @cached_property
@@ -99,8 +100,12 @@ class Workbench(ModelBench):
         if location is None:
             return None
         return open_training_set(
-            self._path(location), needs_captions=False, max_pixels=self.settings.max_pixels
+            self._of_set(location), needs_captions=False, max_pixels=self.settings.max_pixels
         )
+
+    def _of_set(self, location: str) -> str:
+        # URLs and lists of paths are no path.
+        return location if "://" in location or "::" in location else str(self._path(location))
 
     @cached_property
     def class_without_prompts(self) -> str | None:
@@ -396,6 +401,7 @@ class Workbench(ModelBench):
             units=units,
             progress=progress or no_progress,
             spending=spending,
+            keep=self.settings.keep,
         )
 
     def provenance(self) -> Provenance:

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from memex_audit.audit import Audit, comparable
+from memex_audit.audit import Audit
 from memex_audit.config import Settings
 from memex_audit.extraction.distances import tile_l2
 from memex_audit.extraction.protocol import sequential_test
 from memex_audit.extraction.verdicts import read_cliques
+from memex_audit.looking import comparable
 from memex_audit.records import AuditPrompt
 from memex_audit.reporting.figures import evidence_sheet
 from memex_audit.workbench import Workbench

@@ -36,8 +36,9 @@ TOPICS: Mapping[str, tuple[str, ...]] = {
     ),
     "How the run is judged": (
         "limit", "confidence", "on_extracted", "inconclusive", "baseline", "baseline_policy",
+        "granularity",
     ),
-    "What is kept and written": ("store", "json", "report", "evidence", "evidence_mb", "redact"),
+    "What is kept and written": ("store", "keep", "json", "report", "evidence", "evidence_mb", "redact"),
 }  # fmt: skip
 
 

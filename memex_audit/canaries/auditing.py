@@ -3,19 +3,21 @@
 from collections import Counter
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memex_audit.audit import Audit, comparable
+from memex_audit.audit import Audit
 from memex_audit.canaries.exposure import exposure, rank_of_planted
 from memex_audit.canaries.manifest import Canary, Manifest
 from memex_audit.canaries.pictures import GRID
 from memex_audit.extraction.fitting import fit_to
 from memex_audit.extraction.matching import Matcher
 from memex_audit.generation.filling import draw
+from memex_audit.looking import comparable
 from memex_audit.picture_bytes import decode_picture
 from memex_audit.rates.bounds import binomial_lower, binomial_upper
 from memex_audit.records import (
@@ -156,6 +158,8 @@ def _audit_of(bench: "Workbench", pictures: CanaryPictures, canaries: Sequence[C
     """Return the audit of the canaries' captions: this bench's in all but what it compares with."""
     own = copy(bench)
     own.matcher = pictures.matcher
+    if bench.settings.keep == "evidence":  # each is also ranked by its pixels
+        own.settings = replace(bench.settings, keep="all")
     prompts = tuple(
         AuditPrompt(
             prompt_id=prompt_id_of(canary.caption),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from memex_audit.errors import GeneratorError
+from memex_audit.errors import ConfigurationError, GeneratorError
 from memex_audit.generation.fingerprints import settings_digest
 from memex_audit.protocols import Generator
 from memex_audit.records import Generation, GenerationRequest
@@ -70,6 +70,25 @@ def check_generator(generator: Generator) -> Generator:
             f"{error}; write them as plain values."
         ) from error
     return generator
+
+
+def check_draws_again(generator: Generator, keep: str) -> None:
+    """Refuse to drop pixels that could not be had again, or only for money.
+
+    Raises:
+        ConfigurationError: the generator gives other pictures for the same seeds, or each is paid for.
+    """
+    name = type(generator).__name__
+    why = None
+    if getattr(generator, "keeps_every_batch", False):
+        why = f"{name}, whose pictures are paid for: what is not kept would be paid for again"
+    elif not generator.seeded:
+        why = f"{name}, which says seeded = False: what is not kept could not be drawn again"
+    if why:
+        raise ConfigurationError(
+            "--memex-keep evidence or none must have a generator that draws a picture again from its seed, "
+            f"got --memex-keep {keep} with {why}; leave the option out (all)."
+        )
 
 
 def check_answers(

@@ -46,6 +46,8 @@ def distance_histogram(findings: Sequence[Finding], *, match_delta: float) -> st
         "Smallest l2 of a prompt's generations to a training image of its caption. "
         f"{len(measured):,} prompts, {within:,} within match delta"
     )
+    if bounds := sum(finding.nearest_is_bound for finding in findings):
+        said += f"; of {bounds:,} a bound from below"
     if without:
         said += f"; {without:,} not comparable"
     counted = ", ".join(f"{kinds[kind]:,} {kind}" for kind in KINDS if kinds[kind])

@@ -128,8 +128,8 @@ def _result_from_json(data: dict[str, Any]) -> AuditResult:
 
 _SHOWN = (
     "prompt_id", "prompt", "duplication_count", "group_id", "verdict", "near_miss", "generations",
-    "set_aside", "network_evaluations", "clique_size", "replicas", "blind_spot", "nearest", "match",
-    "images_extracted", "images", "screen", "slice", "trigger", "refused", "absent",
+    "set_aside", "network_evaluations", "clique_size", "replicas", "blind_spot", "nearest", "nearest_is_bound",
+    "match", "images_extracted", "images", "screen", "slice", "trigger", "refused", "absent",
 )  # fmt: skip
 
 

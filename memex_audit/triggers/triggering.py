@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from memex_audit.audit import comparable
 from memex_audit.generation.filling import draw
+from memex_audit.looking import comparable
 from memex_audit.records import Finding, Trigger, Verdict
 
 if TYPE_CHECKING:

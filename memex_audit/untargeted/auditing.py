@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from memex_audit.audit import Exhibit, comparable
+from memex_audit.audit import Exhibit
 from memex_audit.errors import ConfigurationError
 from memex_audit.explain_run import UNDER_NOISE
 from memex_audit.extraction.adaptive_distance import ALPHA, NEIGHBOURS
 from memex_audit.extraction.fitting import fit_to
 from memex_audit.extraction.verdicts import SEEDS_FOR_EXTRACTION
+from memex_audit.looking import comparable
 from memex_audit.rates.bounds import binomial_lower, binomial_upper
 from memex_audit.records import ControlResult, UntargetedResult, UntargetedThreshold
 from memex_audit.untargeted.drawing import AT_ONCE, draw_untargeted

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from memex_audit.errors import GeneratorError
-from memex_audit.generation.guards import check_generator, flat_reason, to_bytes
+from memex_audit.errors import ConfigurationError, GeneratorError
+from memex_audit.generation.guards import check_draws_again, check_generator, flat_reason, to_bytes
 
 
 def noise(shape=(8, 8, 3)):
@@ -96,3 +96,20 @@ def test_settings_that_cannot_be_digested_are_refused(settings, got):
         GeneratorError, match=rf"settings must be a mapping .*SimpleNamespace: .*{got}; write"
     ):
         check_generator(generator(settings=settings))
+
+
+def test_a_generator_that_is_not_seeded_keeps_its_pixels():
+    with pytest.raises(
+        ConfigurationError, match=r"got --memex-keep evidence with SimpleNamespace, which says "
+    ):
+        check_draws_again(SimpleNamespace(seeded=False), "evidence")
+
+
+def test_pictures_that_are_paid_for_are_kept():
+    paid = SimpleNamespace(seeded=True, keeps_every_batch=True)
+    with pytest.raises(ConfigurationError, match=r"paid for again; leave the option out \(all\)"):
+        check_draws_again(paid, "none")
+
+
+def test_a_seeded_generator_may_drop_what_it_can_draw_again():
+    check_draws_again(SimpleNamespace(seeded=True), "none")

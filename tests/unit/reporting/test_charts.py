@@ -197,3 +197,9 @@ def test_a_text_cannot_end_its_element():
 )
 def test_a_near_miss_is_told_first_whatever_else_a_prompt_is(finding, verdict, near, kind):
     assert kind_of(replace(finding, verdict=verdict, near_miss=near)) == kind
+
+
+def test_the_figure_says_how_many_distances_are_bounds(finding, clean):
+    bound = replace(clean, nearest_is_bound=True)
+    assert "of 2 a bound from below" in distance_histogram([finding, bound, bound], match_delta=DELTA)
+    assert "bound from below" not in distance_histogram([finding, clean], match_delta=DELTA)
