@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +13,7 @@ from memex_audit.assertions import AuditInconclusive, Breach, ReplicaExtracted
 from memex_audit.config import OPTIONS, Settings
 from memex_audit.controls import negative_control, positive_control, why_no_negative_control
 from memex_audit.errors import MemexAuditError
+from memex_audit.evidence import Evidence
 from memex_audit.explain import explain_finding
 from memex_audit.failures import show_breach
 from memex_audit.rates.comparison import Change
@@ -29,17 +29,21 @@ from memex_audit.records import (
     UntargetedResult,
     Verdict,
 )
-from memex_audit.reporting.json_report import record_to_dict
+from memex_audit.reporting.json_report import plain, record_to_dict
 from memex_audit.work_units import prompt_of_case
 
 if TYPE_CHECKING:
-    from memex_audit.audit import Exhibit
     from memex_audit.comparing import AuditComparison
     from memex_audit.session import AuditSession
 
 RECORDS: "pytest.StashKey[list[dict[str, Any]]]" = pytest.StashKey()
 ENDING: "pytest.StashKey[str]" = pytest.StashKey()
+SETTINGS: "pytest.StashKey[Settings]" = pytest.StashKey()
+# Of a batch: the prompt that is being asked for, and what its policy warns of.
+ASKED: "pytest.StashKey[AuditPrompt]" = pytest.StashKey()
+WARNED: "pytest.StashKey[list[Warning]]" = pytest.StashKey()
 REPORTS = ("json", "report")
+MOST_SELECTED = 20
 
 
 class InconclusiveAudit(UserWarning):
@@ -48,26 +52,56 @@ class InconclusiveAudit(UserWarning):
 
 def case_settings(item: pytest.Item, settings: Settings) -> Settings:
     """Return the settings of one case: its memex marker over the session's."""
-    for marker in reversed(list(item.iter_markers("memex"))):
-        settings = replace(settings, **marker.kwargs)
-    return settings
+    if SETTINGS not in item.stash:
+        for marker in reversed(list(item.iter_markers("memex"))):
+            settings = replace(settings, **marker.kwargs)
+        item.stash[SETTINGS] = settings
+    return item.stash[SETTINGS]
+
+
+@contextmanager
+def of_prompt(item: pytest.Item, prompt: AuditPrompt) -> Iterator[list[Warning]]:
+    """Let a case of a batch be the case of one of its prompts; give what is warned of meanwhile."""
+    item.stash[ASKED], item.stash[WARNED] = prompt, []
+    try:
+        yield item.stash[WARNED]
+    finally:
+        del item.stash[ASKED], item.stash[WARNED]
 
 
 def rerun_command(item: pytest.Item) -> str:
-    """Return the command that repeats one case. It writes no report: that would be one of this case alone.
+    """Return the command that repeats one case; in a batch, the prompt that is being asked for."""
+    asked = item.stash.get(ASKED, None)
+    return repeat_prompts(item, [asked]) if asked else _command(item, item.name)
+
+
+def repeat_prompts(item: pytest.Item, prompts: Sequence[AuditPrompt]) -> str:
+    """Return the command that repeats prompts of a batch, each as a case; of many, the whole batch."""
+    if len(prompts) > MOST_SELECTED:
+        return _command(item, item.name)
+    selected = " or ".join(prompt.prompt_id for prompt in prompts)
+    name = getattr(item, "originalname", item.name)
+    return _command(item, name, "--memex-granularity", "prompt", "-k", selected)
+
+
+def _command(item: pytest.Item, name: str, *selected: str) -> str:
+    """Return a command for tests of that name. It writes no report: that would be one of these cases alone.
 
     Where captions are redacted, a negative prompt is left for the reader to fill in.
     """
     redacts = "captions" in (item.config.getoption("memex_redact"), item.config.getini("memex_redact"))
+    left_out = (*REPORTS, "granularity") if selected else REPORTS
     given = [
         word
         for option in OPTIONS
-        if option.name not in REPORTS and (value := item.config.getoption(f"memex_{option.name}")) is not None
+        if option.name not in left_out
+        and (value := item.config.getoption(f"memex_{option.name}")) is not None
         for word in (option.flag, "TEXT" if redacts and option.name == "negative_prompt" else str(value))
     ]
     # A node id is relative to the root folder, and what is typed to the folder that pytest was called in.
     path = os.path.relpath(item.path, item.config.invocation_params.dir)
-    return shlex.join(["pytest", "::".join([path, *item.nodeid.split("::")[1:]]), *given])
+    outer = item.nodeid.removesuffix(item.name).split("::")[1:-1]
+    return shlex.join(["pytest", "::".join([path, *outer, name]), *given, *selected])
 
 
 class Memex:
@@ -79,6 +113,7 @@ class Memex:
         self._settings = case_settings(request.node, session.settings)
         self._records = request.node.stash.setdefault(RECORDS, [])
         self._asked: str | None = None
+        self._evidence = Evidence(session, self._settings, self._records, self._send_context)
         bench = session.bench
         # Lazily, and through the fixtures, so that a user's own override is what is used.
         bench.load_generator = lambda: request.getfixturevalue("memex_generator")
@@ -113,7 +148,15 @@ class Memex:
             pytest.skip(reason)
         finding = self._with_trigger(self._session.audit.finding(prompt))
         self._asked = finding.prompt_id
-        self._note("finding", finding)
+        self._note_finding(finding)
+        if ASKED not in self._item.stash:
+            self._describe(finding)
+        if finding.near_miss or finding.verdict in (Verdict.EXTRACTED, Verdict.FLAGGED):
+            self._show_evidence(finding)
+        return finding
+
+    def _describe(self, finding: Finding) -> None:
+        """Say what was found in the properties of the case; those of a batch are made of all its prompts."""
         self._item.user_properties += [
             ("memex_prompt_id", finding.prompt_id),
             ("memex_verdict", str(finding.verdict)),
@@ -125,9 +168,15 @@ class Memex:
             from memex_audit.reporting.allure_report import describe_case
 
             describe_case(finding, redact=self.redact)
-        if finding.near_miss or finding.verdict in (Verdict.EXTRACTED, Verdict.FLAGGED):
-            self._show_evidence(finding)
-        return finding
+
+    def _show_evidence(self, finding: Finding) -> None:
+        text = None
+        if not self._in_allure:
+            self._evidence.show_finding(finding, None)
+            return
+        if finding.verdict is not Verdict.EXTRACTED or self._settings.on_extracted != "fail":
+            text = explain_finding(finding, protocol=self.protocol, rerun=self.rerun, redact=self.redact)
+        self._evidence.show_finding(finding, text)
 
     def _with_trigger(self, finding: Finding) -> Finding:
         if not self._settings.minimal_trigger or finding.verdict is not Verdict.EXTRACTED:
@@ -142,7 +191,7 @@ class Memex:
         rate = self._session.rate(limit=self._settings.limit, confidence=self._settings.confidence)
         findings = self._session.audit.findings()
         for finding in findings:
-            self._note("finding", finding)
+            self._note_finding(finding)
         self._note("rate", rate)
         self._item.user_properties += [
             ("memex_extracted_groups", rate.extracted_groups),
@@ -165,7 +214,7 @@ class Memex:
         texts = {} if self.redact else {prompt.prompt_id: prompt.text for prompt in self.prompts.prompts}
         compared = compare_with_baseline(self._session, self._settings, self._item, texts=texts)
         for finding in self._session.audit.findings():
-            self._note("finding", finding)
+            self._note_finding(finding)
         if self._in_allure:
             from memex_audit.reporting.allure_report import RATE_SUITE, file_case
 
@@ -243,19 +292,8 @@ class Memex:
             ("memex_limit", result.limit),
         ]
         if result.replicating:
-            self._show_replicas(unprompted.exhibits(), result)
+            self._evidence.show_replicas(unprompted.exhibits(), result)
         return result
-
-    def _show_replicas(self, exhibits: "Sequence[Exhibit]", result: UntargetedResult) -> None:
-        if self._evidence_folder:
-            self._write_originals(self._evidence_folder, "untargeted", exhibits)
-        if self._in_allure:
-            from memex_audit.reporting.allure_report import attach_untargeted
-            from memex_audit.reporting.figures import pairs_sheet
-
-            sheet = pairs_sheet(exhibits, result.replicated)
-            if not attach_untargeted(result, sheet, self._session.evidence_budget):
-                self._records.append({"kind": "evidence_left_out", "record": {"prompt_id": "untargeted"}})
 
     def _ask_for_prompts(self) -> None:
         if self._session.why_no_prompts:
@@ -263,7 +301,7 @@ class Memex:
 
     @property
     def _in_allure(self) -> bool:
-        return bool(self._session.config.getoption("allure_report_dir", None))
+        return self._evidence.in_allure
 
     def _note_control(self, control: ControlResult) -> None:
         self._note("control", control)
@@ -272,9 +310,15 @@ class Memex:
 
             file_case(CONTROL_SUITE)
 
+    def _note_finding(self, finding: Finding) -> None:
+        # The rate's case, and that of a comparison, come to what other cases of this process have noted.
+        if self._session.noted.get(finding.prompt_id) is not finding:
+            self._session.noted[finding.prompt_id] = finding
+            self._note("finding", finding)
+
     def _note(self, kind: str, record: Any) -> None:
         self._send_context()
-        self._records.append({"kind": kind, "record": record_to_dict(record)})
+        self._records.append({"kind": kind, "record": record})
 
     def _send_context(self) -> None:
         notes = self._session.bench.notes
@@ -294,56 +338,6 @@ class Memex:
             "notes": list(bench.notes),
         }
 
-    @property
-    def _evidence_folder(self) -> Path | None:
-        """Where original pictures go, if anywhere."""
-        folder = self._settings.evidence.removeprefix("full:")
-        return Path(folder) if folder != self._settings.evidence else None
-
-    def _write_originals(self, folder: Path, name: str, exhibits: "Sequence[Exhibit]") -> None:
-        try:
-            _write_originals(folder / name, exhibits)
-        except OSError as error:
-            # The finding stands without its pictures.
-            notes = self._session.bench.notes
-            reason = error.strerror or error
-            note = f"not all evidence could be written to {folder} ({reason}): free space or name another"
-            if note not in notes:
-                notes.append(note)
-                self._send_context()
-
-    def _show_evidence(self, finding: Finding) -> None:
-        if not self._evidence_folder and not self._in_allure:
-            return
-        from memex_audit.reporting.figures import evidence_sheet, pairs_sheet
-
-        exhibits = self._session.audit.exhibits(finding)
-        if self._evidence_folder:
-            self._write_originals(self._evidence_folder, finding.prompt_id, exhibits)
-        if self._in_allure:
-            from memex_audit.reporting.allure_report import attach_finding
-
-            text = None
-            if finding.verdict is not Verdict.EXTRACTED or self._settings.on_extracted != "fail":
-                text = explain_finding(finding, protocol=self.protocol, rerun=self.rerun, redact=self.redact)
-            sheet = evidence_sheet(exhibits[0])
-            if len(exhibits) > 1:
-                sheet = pairs_sheet(exhibits, finding.images_extracted)
-            if not attach_finding(finding, sheet, text, self._session.evidence_budget):
-                dropped = {"kind": "evidence_left_out", "record": {"prompt_id": finding.prompt_id}}
-                self._records.append(dropped)
-
-
-def _write_originals(folder: Path, exhibits: "Sequence[Exhibit]") -> None:
-    """Write the pictures of each exhibit; where there are several, each has a folder of its own."""
-    from memex_audit.reporting.figures import original_pictures
-    from memex_audit.whole_file import write_whole
-
-    for number, exhibit in enumerate(exhibits, start=1):
-        target = folder / f"image-{number:02d}" if len(exhibits) > 1 else folder
-        for name, data in original_pictures(exhibit).items():
-            write_whole(target / name, data)
-
 
 @contextmanager
 def judged_by_policy(item: pytest.Item, settings: Settings) -> Iterator[None]:
@@ -361,7 +355,11 @@ def judged_by_policy(item: pytest.Item, settings: Settings) -> Iterator[None]:
         if chosen.inconclusive != "warn":
             raise
         # The claim alone: the summary says what it rests on.
-        item.warn(InconclusiveAudit(str(error).partition("\n")[0]))
+        warning = InconclusiveAudit(str(error).partition("\n")[0])
+        if WARNED in item.stash:
+            item.stash[WARNED].append(warning)
+        else:
+            item.warn(warning)
     except MemexAuditError as error:
         if chosen.redacts_captions:
             error.redact()
@@ -371,8 +369,16 @@ def judged_by_policy(item: pytest.Item, settings: Settings) -> Iterator[None]:
 def annotate(report: Any, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     """Put the case's ending and records on its report; xdist carries them to the controller."""
     report.memex_ending = item.stash.get(ENDING, None) or _ending(report, call)
-    report.memex_records = item.stash.get(RECORDS, []) if report.when == "call" else []
+    report.memex_records = _sendable(item) if report.when == "call" else []
     show_breach(report, item, call)
+
+
+def _sendable(item: pytest.Item) -> list[dict[str, Any]]:
+    """Return what a case recorded; from an xdist worker in plain types, which travel."""
+    records = item.stash.get(RECORDS, [])
+    if not hasattr(item.config, "workeroutput"):
+        return records
+    return [{**entry, "record": plain(entry["record"])} for entry in records]
 
 
 def _ending(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from memex_audit.collecting import is_whole_batch
 from memex_audit.config import OPTIONS, Settings, read_settings
 from memex_audit.errors import ConfigurationError
 from memex_audit.session import SESSION, AuditSession
 
 if TYPE_CHECKING:
+    from memex_audit.batches import PromptBatch
     from memex_audit.case import Memex
     from memex_audit.protocols import Embedder, Generator, Index
     from memex_audit.records import AuditPrompt, CanaryResult, Neighbourhood, UntargetedResult
@@ -52,6 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     session = AuditSession(config, settings, Path(summary_file) if summary_file else None, ci)
     config.stash[SESSION] = session
     config.pluginmanager.register(session, "memex_session")
+    config.pluginmanager.register(session.collection, "memex_collection")
 
 
 def settings_of(config: pytest.Config) -> Settings:
@@ -73,9 +76,20 @@ def _given(config: pytest.Config, name: str) -> str | None:
 
 
 @pytest.fixture
-def duplicated_prompt(request: pytest.FixtureRequest) -> "AuditPrompt":
+def duplicated_prompt(request: pytest.FixtureRequest) -> "AuditPrompt | PromptBatch":
     """One prompt whose images are among the most duplicated of the training set."""
-    return request.config.stash[SESSION].prompt(request.param)
+    return request.config.stash[SESSION].collection.parameter(request.param)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Call the test of a batch once for each of its prompts."""
+    if not is_whole_batch(pyfuncitem):
+        return None
+    from memex_audit.batch_case import audit_batch
+
+    audit_batch(pyfuncitem, pyfuncitem.config.stash[SESSION])
+    return True
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What the cases of a run recorded, put together into the run's result."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from memex_audit.rates.verdicts import run_verdict
 from memex_audit.records import (
@@ -20,6 +20,9 @@ from memex_audit.reporting.json_report import record_from_dict
 
 if TYPE_CHECKING:
     import pytest
+
+
+Record = TypeVar("Record")
 
 
 class RunRecord:
@@ -45,19 +48,19 @@ class RunRecord:
         for entry in getattr(report, "memex_records", ()):
             self._take_record(entry["kind"], entry["record"])
 
-    def _take_record(self, kind: str, record: dict[str, Any]) -> None:
+    def _take_record(self, kind: str, record: Any) -> None:
         match kind:
             case "finding":
-                self._take_finding(record_from_dict(Finding, record))
+                self._take_finding(_as(Finding, record))
             case "rate":
-                self._rate = record_from_dict(Rate, record)
+                self._rate = _as(Rate, record)
             case "control":
-                control = record_from_dict(ControlResult, record)
+                control = _as(ControlResult, record)
                 self._controls[control.kind, control.subject] = control
             case "canaries":
-                self._canaries = record_from_dict(CanaryResult, record)
+                self._canaries = _as(CanaryResult, record)
             case "untargeted":
-                self._untargeted = record_from_dict(UntargetedResult, record)
+                self._untargeted = _as(UntargetedResult, record)
             case "evidence_left_out":
                 self._evidence_left_out.add(record["prompt_id"])
             case "context":
@@ -108,3 +111,8 @@ class RunRecord:
             return []
         sheets = "1 evidence sheet was" if dropped == 1 else f"{dropped:,} evidence sheets were"
         return [f"{sheets} dropped from the Allure report: more than --memex-evidence-mb allows."]
+
+
+def _as(kind: type[Record], record: Any) -> Record:
+    """Return a record of this process as it is, and make one again of what a worker sent."""
+    return record if isinstance(record, kind) else record_from_dict(kind, record)

@@ -1,51 +1,27 @@
-"""One pytest session of an audit: collects cases, takes in what they record, makes the run's result."""
+"""One pytest session of an audit: lays it out, takes in what its cases record, makes the run's result."""
 
-import inspect
-import shutil
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from memex_audit.config import PRESETS, Settings, check_marker
+from memex_audit.collecting import CaseCollection, is_audit_case, is_whole_batch
+from memex_audit.config import PRESETS, Settings
 from memex_audit.errors import ConfigurationError, GeneratorError, MemexAuditError, StoreUnwritable
 from memex_audit.work_units import ALONE, LARGEST_UNIT, Worker, plan_work_units
 
 if TYPE_CHECKING:
     from memex_audit.audit import Audit, Progress
     from memex_audit.failures import FailureFolding
-    from memex_audit.records import AuditPrompt, CanaryResult, PromptSet, Rate
+    from memex_audit.records import CanaryResult, Finding, PromptSet, Rate
     from memex_audit.reporting.allure_report import EvidenceBudget
     from memex_audit.run_outputs import RunOutputs
     from memex_audit.run_record import RunRecord
     from memex_audit.spending import Spending
     from memex_audit.unprompted import Unprompted
     from memex_audit.workbench import Workbench
-
-
-# Fixtures whose cases are made only where an option asks for them.
-ASKED_BY = {
-    "planted_canaries": "canaries are made where --memex-canaries FILE names their manifest",
-    "prompt_neighbourhood": "prompts like the known ones are made where --memex-neighbours N says how many",
-    "untargeted_extraction": "untargeted extraction are made where --memex-untargeted N says of how many",
-}
-
-
-@contextmanager
-def as_one_line(kind: type[Exception]) -> Iterator[None]:
-    """Turn this package's errors into one that pytest shows without a traceback."""
-    try:
-        yield
-    except MemexAuditError as error:
-        raise kind(str(error)) from error
-
-
-def is_audit_case(item: pytest.Item) -> bool:
-    """Whether this test audits a model: it asks for the fixture `memex`."""
-    return "memex" in getattr(item, "fixturenames", ())
 
 
 class AuditSession:
@@ -62,14 +38,11 @@ class AuditSession:
         self.settings = settings
         self._summary_file = summary_file
         self._ci = ci or {}
-        self._nodeids: tuple[str, ...] = ()
-        self._audits_prompts = False
+        self.collection = CaseCollection(self)
         self._slots: dict[Any, int] = {}
         self._ended_by: str | None = None
         self.n_notes_sent: int | None = None
-        self._n_selected = 0
-        self._n_deselected = 0
-        self._lacking: dict[str, None] = {}
+        self.noted: dict[str, Finding] = {}
 
     # -- parts, made when first asked for
 
@@ -112,7 +85,12 @@ class AuditSession:
 
         return self.bench.audit(
             self.bench.audit_set,
-            units=plan_work_units(self._nodeids, self._worker.count, largest=self._largest_unit),
+            units=plan_work_units(
+                self.collection.nodeids,
+                self._worker.count,
+                largest=self._largest_unit,
+                batches=self.collection.batches,
+            ),
             progress=self._progress,
             spending=self._spending,
         )
@@ -176,14 +154,6 @@ class AuditSession:
 
         return EvidenceBudget(self.settings.evidence_mb * 2**20 / self._worker.count)
 
-    def prompt(self, prompt_id: str) -> "AuditPrompt":
-        """Return the audit prompt of that id."""
-        return self._prompts_by_id[prompt_id]
-
-    @cached_property
-    def _prompts_by_id(self) -> "dict[str, AuditPrompt]":
-        return {prompt.prompt_id: prompt for prompt in self.prompts.prompts}
-
     def canaries(self, confidence: float) -> "CanaryResult":
         """Return what the audit finds of the canaries that are given.
 
@@ -206,87 +176,6 @@ class AuditSession:
 
         open_terminal(self.config)
 
-    # -- collection
-
-    @pytest.hookimpl
-    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Make a case of every audit prompt; the training set is mined here if no cache has it."""
-        if "duplicated_prompt" not in metafunc.fixturenames:
-            return
-        from memex_audit.explain import prompt_slug
-
-        with as_one_line(pytest.Collector.CollectError):
-            prompts = self.prompts.prompts
-        ids = [prompt.prompt_id for prompt in prompts]
-        # Ids are made of content, so -k, --lf and a report's history survive insertions.
-        shown = [
-            prompt.prompt_id
-            if self.settings.redacts_captions
-            else f"{prompt_slug(prompt.text)}-{prompt.prompt_id}"
-            for prompt in prompts
-        ]
-        metafunc.parametrize("duplicated_prompt", ids, ids=shown, indirect=True)
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_pycollect_makeitem(self, obj: object) -> list[pytest.Item] | None:
-        """Make no case of what is not asked for by an option: nothing is skipped, and nothing left out."""
-        if not inspect.isfunction(obj):
-            return None
-        code = inspect.unwrap(obj).__code__
-        taken = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        if "duplicated_prompt" in taken and self._without_prompts():
-            return []
-        lacking = [ASKED_BY[name] for name in ASKED_BY if name in taken and not self._asks_for(name)]
-        self._lacking |= dict.fromkeys(lacking)
-        return [] if lacking else None
-
-    def _asks_for(self, name: str) -> bool:
-        if name == "untargeted_extraction":
-            return self.bench.untargeted_generations > 0
-        return bool(
-            {"planted_canaries": self.settings.canaries, "prompt_neighbourhood": self.settings.neighbours}[
-                name
-            ]
-        )
-
-    def _without_prompts(self) -> bool:
-        with as_one_line(pytest.Collector.CollectError):
-            return self.why_no_prompts is not None
-
-    @pytest.hookimpl
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Check the markers of audit cases before anything is drawn."""
-        with as_one_line(pytest.UsageError):
-            for item in filter(is_audit_case, items):
-                for marker in item.iter_markers("memex"):
-                    check_marker(marker.kwargs)
-
-    @pytest.hookimpl
-    def pytest_deselected(self, items: list[pytest.Item]) -> None:
-        """Count what was left out: such a run is incomplete."""
-        self._n_deselected += sum(map(is_audit_case, items))
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Note which cases are left after deselection: batches are planned over these."""
-        cases = [item for item in session.items if is_audit_case(item)]
-        self._n_selected = len(cases)
-        self._audits_prompts = any("duplicated_prompt" in getattr(item, "fixturenames", ()) for item in cases)
-        self._nodeids = tuple(item.nodeid for item in session.items)
-
-    @pytest.hookimpl
-    def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> list[str]:
-        """Say what is audited, where anything is."""
-        if not items and self._lacking:
-            return [f"memex: cases of {lacking}" for lacking in self._lacking]
-        if not any(map(is_audit_case, items)):
-            return []
-        from memex_audit.reporting.terminal import header_lines
-
-        prompts = self.prompts if self._audits_prompts else None
-        width = shutil.get_terminal_size().columns
-        return header_lines(self.settings, prompts, self.why_no_prompts, width=width)
-
     # -- pytest-xdist, on the controller
 
     @pytest.hookimpl(optionalhook=True)
@@ -307,8 +196,8 @@ class AuditSession:
         """Take over what a worker says of its collection, and free its slot."""
         self._slots.pop(node, None)
         counts = getattr(node, "workeroutput", {}).get("memex", (0, 0))
-        self._n_selected = max(self._n_selected, counts[0])
-        self._n_deselected = max(self._n_deselected, counts[1])
+        self.collection.n_selected = max(self.collection.n_selected, counts[0])
+        self.collection.n_deselected = max(self.collection.n_deselected, counts[1])
 
     # -- cases
 
@@ -320,8 +209,8 @@ class AuditSession:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Iterator[None]:
-        """Apply the policy for extracted and inconclusive cases."""
-        if not is_audit_case(pyfuncitem):
+        """Apply the policy for extracted and inconclusive cases; of a batch, to each of its prompts."""
+        if not is_audit_case(pyfuncitem) or is_whole_batch(pyfuncitem):
             return (yield)
         from memex_audit.case import judged_by_policy
 
@@ -362,11 +251,13 @@ class AuditSession:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Make the result of the run and write it down."""
         if hasattr(self.config, "workeroutput"):
-            self.config.workeroutput["memex"] = (self._n_selected, self._n_deselected)
+            counts = (self.collection.n_selected, self.collection.n_deselected)
+            self.config.workeroutput["memex"] = counts
             return
         if "record" not in self.__dict__:
             return
-        result = self._outputs.enter_in_ledger(self.record.finish(self._n_selected + self._n_deselected))
+        n_cases = self.collection.n_selected + self.collection.n_deselected
+        result = self._outputs.enter_in_ledger(self.record.finish(n_cases))
         self.record.result = result
         if not self._outputs.write(result) and session.exitstatus == pytest.ExitCode.OK:
             # Who gates on a file must not take a run for good that left an older one behind.

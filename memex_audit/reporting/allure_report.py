@@ -1,11 +1,12 @@
 """Findings -> what an Allure report shows of each case. Nothing here is imported unless Allure is active."""
 
 import html
+from collections import Counter
 from collections.abc import Sequence
 
 import allure
 
-from memex_audit.explain import REPEAT, one_line
+from memex_audit.explain import REPEAT, counted, one_line
 from memex_audit.explain_rate import rate_sentence
 from memex_audit.explain_run import explain_verdict
 from memex_audit.explain_untargeted import untargeted_sentence
@@ -29,6 +30,7 @@ _SEVERITIES = {
     "nothing given back": allure.severity_level.MINOR,
 }
 SVG = allure.attachment_type.SVG
+MOST_LISTED = 20
 
 
 class EvidenceBudget:
@@ -64,11 +66,29 @@ def describe_case(finding: Finding, *, redact: bool) -> None:
         "near-copies": finding.duplication_count,
         "generations": finding.generations,
         "replicas": finding.replicas,
-        "nearest l2": None if finding.nearest is None else round(finding.nearest, 4),
+        f"nearest l2{' at least' * finding.nearest_is_bound}": (
+            None if finding.nearest is None else round(finding.nearest, 4)
+        ),
     }
     for name, value in figures.items():
         if value is not None:
             allure.dynamic.parameter(name, value, excluded=True)
+
+
+def describe_batch(findings: Sequence[Finding], *, redact: bool) -> None:
+    """Name and file the test of a batch by the worst that was found for any of its prompts."""
+    kinds = Counter(map(kind_of, findings))
+    worst = next(kind for kind in _SUITES if kinds[kind])
+    shown = [f"{kinds[kind]:,} {kind}" for kind in _SUITES if kinds[kind]]
+    allure.dynamic.title(f"{counted(len(findings), 'prompt')}: {', '.join(shown)}")
+    file_case(_SUITES[worst])
+    if severity := _SEVERITIES.get(worst):
+        allure.dynamic.severity(severity)
+    listed = [one_line(finding, redact) for finding in findings if kind_of(finding) != "nothing given back"]
+    if len(listed) > MOST_LISTED:
+        listed = [*listed[:MOST_LISTED], f"and {len(listed) - MOST_LISTED:,} more"]
+    if listed:
+        allure.dynamic.description_html(paragraphs("\n".join(listed)))
 
 
 def attach_finding(finding: Finding, sheet_jpeg: bytes, text: str | None, budget: EvidenceBudget) -> bool:
