@@ -37,7 +37,7 @@ def dedupe(training_set: str, out: Path, findings: Path | None, **options: str |
         raise ConfigurationError(f"--out must be written as .parquet, got {out.name}; name it so.")
     risk = list(_risk(findings)) if findings else []
     bench = Workbench(read_settings({**options, "training_set": training_set}), Path.cwd())
-    bench.training_set = open_training_set(Path(training_set).expanduser(), needs_captions=False)
+    bench.training_set = open_training_set(training_set, needs_captions=False)
     mined = bench.mined
     assert mined is not None  # a training set is given
     counts, groups = mined.load_duplicates()

@@ -1,7 +1,7 @@
 """What few captions change of an audit: how many pictures each takes, and what images without one are of."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from memex_audit.config import Settings
@@ -41,7 +41,7 @@ def protocols_of_few_captions(
 
 
 def tie_uncaptioned(
-    prompts: Sequence[AuditPrompt], everything: PromptSet, uncaptioned: Sequence[str]
+    prompts: Sequence[AuditPrompt], known: Collection[str], n_captions: int, uncaptioned: Sequence[str]
 ) -> tuple[tuple[AuditPrompt, ...], int]:
     """Take listed prompts for the captions of images that have none: a folder and its instance prompt.
 
@@ -50,16 +50,17 @@ def tie_uncaptioned(
 
     Args:
         prompts: of a file.
-        everything: the prompts of all captions of the training set.
+        known: ids of those of them that are captions of the training set.
+        n_captions: how many captions the training set has.
         uncaptioned: ids of the images without a caption.
 
     Returns:
         The prompts, and how many captions there are.
     """
-    captions = {prompt.prompt_id for prompt in everything.prompts}
-    if uncaptioned:
-        captions.update(prompt.prompt_id for prompt in prompts)
-    if not uncaptioned or len(captions) >= FEW_CAPTIONS:
-        return tuple(prompts), len(captions)
+    if not uncaptioned:
+        return tuple(prompts), n_captions
+    n_captions += len({prompt.prompt_id for prompt in prompts} - set(known))
+    if n_captions >= FEW_CAPTIONS:
+        return tuple(prompts), n_captions
     tied = (replace(prompt, example_ids=(*prompt.example_ids, *uncaptioned)) for prompt in prompts)
-    return tuple(tied), len(captions)
+    return tuple(tied), n_captions

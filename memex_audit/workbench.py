@@ -147,7 +147,7 @@ class Workbench(ModelBench):
         if self.training_set is None:
             return None
         try:
-            return self._mine(self.settings.max_prompts)
+            return self._mine()
         except EmbedderError as error:
             if self.settings.embedder != AUTO or self.embedder_spec == specimen.EMBEDDER:
                 raise
@@ -156,9 +156,9 @@ class Workbench(ModelBench):
                 "more than compression, a pixel of shift or a few per cent of scale may be missed."
             )
             self.embedder_spec = specimen.EMBEDDER
-            return self._mine(self.settings.max_prompts)
+            return self._mine()
 
-    def _mine(self, max_prompts: int) -> "MinedSet":
+    def _mine(self) -> "MinedSet":
         from memex_audit.training_set import embedder_name, mine
 
         assert self.training_set is not None
@@ -167,7 +167,7 @@ class Workbench(ModelBench):
             self.open_embedder,
             embedder_name=embedder_name(self.embedder_spec),
             cache=self.store_folder / "embeddings",
-            max_prompts=max_prompts,
+            max_prompts=self.settings.max_prompts,
             seed=self.settings.seed,
             similarity=self.settings.duplicate_similarity,
             progress=self.mining_progress,
@@ -276,21 +276,24 @@ class Workbench(ModelBench):
 
     def tie_to_training_set(self, listed: PromptSet) -> PromptSet:
         """Give listed prompts the training images that stand under the same caption."""
-        everything = self._mine(2**31 - 1).prompts
-        known = {prompt.prompt_id: prompt for prompt in everything.prompts}
+        assert self.mined is not None
+        found = self.mined.load_prompts({prompt.prompt_id for prompt in listed.prompts})
+        known = {prompt.prompt_id: prompt for prompt in found}
         tied = tuple(
             prompt if prompt.example_ids else replace(known.get(prompt.prompt_id, prompt), slice=prompt.slice)
             for prompt in listed.prompts
         )
-        assert self.mined is not None
-        tied, n_captions = tie_uncaptioned(tied, everything, self.mined.load_uncaptioned_ids())
+        whole = self.mined.prompts
+        tied, n_captions = tie_uncaptioned(
+            tied, known, whole.n_captions or 0, self.mined.load_uncaptioned_ids()
+        )
         return replace(
             listed,
             prompts=tied,
-            n_examples=everything.n_examples,
+            n_examples=whole.n_examples,
             n_captions=n_captions,
-            duplicated_share=everything.duplicated_share,
-            set_aside=(*listed.set_aside, *everything.set_aside),
+            duplicated_share=whole.duplicated_share,
+            set_aside=(*listed.set_aside, *whole.set_aside),
         )
 
     @cached_property

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from memex_audit.claims import Claims
 from memex_audit.errors import EmbedderError, TrainingSetError
 from memex_audit.protocols import Embedder, TrainingSet
 from memex_audit.records import SetAside, TrainingExample
@@ -19,18 +20,7 @@ from memex_audit.training_set.shard_files import ShardFacts, vectors_path, write
 from memex_audit.training_set.vectors import NORM_TOLERANCE, norm_deviation
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from numpy.typing import NDArray
-
-
-class Claims(Protocol):
-    """Who of several processes does a thing."""
-
-    def attempt(self, name: str) -> "AbstractContextManager[bool]":
-        """Give whether it is this one."""
-        ...
-
 
 Progress = Callable[[int, int | None], None]
 

@@ -4,26 +4,26 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
+from memex_audit.claims import Claims
 from memex_audit.config import MAX_PIXELS
 from memex_audit.errors import ConfigurationError, StoreError, StoreUnwritable, TrainingSetError
 from memex_audit.protocols import Embedder, Index, TrainingSet
-from memex_audit.records import PromptSet, SetAside
+from memex_audit.records import AuditPrompt, PromptSet, SetAside
 from memex_audit.training_set.index import IndexKind, build_index
 from memex_audit.training_set.prompt_files import read_prompt_file
-from memex_audit.training_set.prompts import normalize, select_prompts
+from memex_audit.training_set.prompts import normalize, select_from
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from memex_audit.training_set.caption_table import CaptionTable
     from memex_audit.training_set.embedded_set import EmbeddedSet, ShardVectors
     from memex_audit.training_set.embedding_shards import EmbeddedShards, Progress
 
@@ -84,6 +84,23 @@ class MinedSet:
             path = _duplicates(self.folder, self.similarity)
             return read_numbers(path, "count"), read_numbers(path, "group")
 
+    def load_prompts(self, prompt_ids: Collection[str]) -> tuple[AuditPrompt, ...]:
+        """Return the prompts of these ids that are captions of the set, with all images under each."""
+        digest = _key(*sorted(prompt_ids))
+        listed = self.folder / f"listed-{self.similarity!r}-{digest}.parquet"
+
+        def select(partial: Path) -> None:
+            from memex_audit.training_set.prompt_table import write_table
+
+            with _reading(self.folder):
+                table = _caption_table(self.folder, _duplicates(self.folder, self.similarity))
+                found = tuple(table.record(prompt) for prompt in table.find(prompt_ids).tolist())
+            write_table(partial, replace(self.prompts, prompts=found, strata=(), set_aside=()))
+
+        _once(listed, select)
+        with _reading(self.folder):
+            return read_prompt_file(listed).prompts
+
     def load_index(self, *, kind: IndexKind | None = None) -> Index:
         """Build an exact index over all examples; `kind` as in `build_index`."""
         return build_index(self.load_embeddings(), self.load_example_ids(), kind=kind)
@@ -104,7 +121,7 @@ def mine(
 
     What was computed once for the contents of this set and this embedder is read from `cache`; a warm one
     loads no embedder, and reads the files of the set only where their paths, sizes or times are others. One
-    process computes, under a file lock, and others wait.
+    process computes, and others wait; one that is killed loses at most a shard of embeddings.
 
     Args:
         training_set: the set.
@@ -175,31 +192,18 @@ def open_shards(training_set: TrainingSet, *, embedder_name: str, cache: Path) -
     return EmbeddedShards(folder, training_set, content_fingerprint=contents)
 
 
+def claims_of(cache: Path) -> Claims:
+    """Return the claims of all processes that use this cache."""
+    return Claims(cache / "claims")
+
+
 def _embed(shards: "EmbeddedShards", embedder: Callable[[], Embedder], progress: "Progress | None") -> None:
     """Embed what is missing. One process does, and others wait; those that take parts of it take theirs."""
-    claims = _Locks(shards.folder.parent)
-    with FileLock(shards.folder.with_name(f".{shards.folder.name}.lock")):
+    claims = claims_of(shards.folder.parent)
+    with claims.hold([shards.folder.name]):
         if not (shards.folder / FACTS).exists():
             shards.embed_missing(embedder, claims, progress)
             shards.finish()
-
-
-class _Locks:
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    @contextmanager
-    def attempt(self, name: str) -> Iterator[bool]:
-        lock = FileLock(self._folder / f".{name}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            lock.release()
 
 
 def _folder_of(training_set: TrainingSet, embedder_name: str, cache: Path) -> Path:
@@ -263,11 +267,11 @@ def _once(path: Path, make: Callable[[Path], object]) -> None:
     """
     if path.exists():
         return
-    with _writing(path.parent), FileLock(path.with_name(f".{path.name}.lock")):
+    with _writing(path.parent), claims_of(path.parent).hold([path.name]):
         if path.exists():
             return
         partial = path.with_name(f".partial-{path.name}")
-        # Left by a process that was killed: nobody else writes it, the lock is ours.
+        # Left by a process that was killed: nobody else writes it, the claim is ours.
         _remove(partial)
         try:
             make(partial)
@@ -319,24 +323,21 @@ def _join(folder: Path, path: Path, similarity: float) -> None:
 
     with _reading(folder):
         vectors, ids = _embedded(folder).vectors, _embedded(folder).texts("id")
-        embeddings = vectors.block(0, len(vectors))
-    index = build_index(embeddings, ids)
-    found = find_duplicates(index.neighbor_pairs(similarity), len(embeddings))
+    found = find_duplicates(vectors, similarity, example_ids=ids)
     write_duplicates(path, found.counts, found.groups)
 
 
 def _select(folder: Path, duplicates: Path, max_prompts: int, seed: int) -> PromptSet:
+    return select_from(_caption_table(folder, duplicates), max_prompts=max_prompts, seed=seed)
+
+
+def _caption_table(folder: Path, duplicates: Path) -> "CaptionTable":
+    from memex_audit.training_set.caption_table import CaptionTable
     from memex_audit.training_set.embedded_set import read_numbers
 
     embedded = _embedded(folder)
-    return select_prompts(
-        embedded.texts("id"),
-        embedded.texts("caption"),
-        read_numbers(duplicates, "count").tolist(),
-        read_numbers(duplicates, "group").tolist(),
-        max_prompts=max_prompts,
-        seed=seed,
-    )
+    counts, groups = read_numbers(duplicates, "count"), read_numbers(duplicates, "group")
+    return CaptionTable(embedded.texts("id"), embedded.texts("caption"), counts, groups)
 
 
 def _embedded(folder: Path) -> "EmbeddedSet":

@@ -2,10 +2,17 @@
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from memex_audit.errors import ConfigurationError
 from memex_audit.records import AuditPrompt, Frame, FrameStratum, PromptSet
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from memex_audit.training_set.caption_table import CaptionTable
 
 
 def normalize(text: str) -> str:
@@ -25,8 +32,8 @@ def prompt_id_of(text: str) -> str:
 def select_prompts(
     example_ids: Sequence[str],
     captions: Sequence[str],
-    counts: Sequence[int],
-    image_groups: Sequence[int],
+    counts: "Sequence[int] | NDArray[np.int64]",
+    image_groups: "Sequence[int] | NDArray[np.int64]",
     *,
     max_prompts: int,
     seed: int,
@@ -56,79 +63,51 @@ def select_prompts(
     Raises:
         ConfigurationError: `max_prompts` is less than 1.
     """
+    from memex_audit.training_set.caption_table import CaptionTable
+
+    table = CaptionTable(example_ids, captions, counts, image_groups)
+    return select_from(table, max_prompts=max_prompts, seed=seed)
+
+
+def select_from(table: "CaptionTable", *, max_prompts: int, seed: int) -> PromptSet:
+    """Select as `select_prompts` does, from captions that are in a table.
+
+    Raises:
+        ConfigurationError: `max_prompts` is less than 1.
+    """
     if max_prompts < 1:
         msg = f"`max_prompts` must be at least 1, got {max_prompts}; an audit needs prompts."
         raise ConfigurationError(msg)
-    prompts = _make_prompts(example_ids, captions, counts, image_groups)
-    duplicated = sum(count > 1 for count in counts)
-    several = [prompt for prompt in prompts if prompt.duplication_count > 1]
-    once = sorted(prompts[len(several) :], key=lambda prompt: _hash(f"{seed}\0{prompt.prompt_id}"))
-    sample = once[: max(0, max_prompts - len(several))]
-    kept = [*several[:max_prompts], *sample]
-    if len(several) >= max_prompts and len(prompts) > max_prompts:
-        frame, strata = _most_duplicated(prompts, kept)
+    order = table.most_duplicated_first()
+    n_several = int((table.counts > 1).sum())
+    once = table.shuffled(order[n_several:], seed) if n_several < max_prompts else order[n_several:]
+    several = [table.record(prompt) for prompt in order[: min(n_several, max_prompts)].tolist()]
+    sample = [table.record(prompt) for prompt in once[: max(0, max_prompts - n_several)].tolist()]
+    if n_several >= max_prompts and len(table) > max_prompts:
+        frame, strata = _most_duplicated(table, several, n_several)
     else:
         frame, strata = _every_caption(several, sample, len(once), seed)
     return PromptSet(
-        prompts=tuple(kept),
+        prompts=(*several, *sample),
         frame=frame,
         strata=strata,
-        n_examples=len(example_ids),
-        n_captions=len(prompts),
-        duplicated_share=duplicated / len(counts) if len(counts) else None,
+        n_examples=table.n_examples,
+        n_captions=len(table),
+        duplicated_share=table.duplicated_share,
     )
 
 
-def _make_prompts(
-    example_ids: Sequence[str], captions: Sequence[str], counts: Sequence[int], image_groups: Sequence[int]
-) -> list[AuditPrompt]:
-    rows: dict[str, list[int]] = {}
-    for row, caption in enumerate(captions):
-        if text := normalize(caption):
-            rows.setdefault(text, []).append(row)
-    ids = {text: prompt_id_of(text) for text in rows}
-    groups = _group_prompts({ids[text]: {image_groups[row] for row in rows[text]} for text in rows})
-    prompts = [
-        AuditPrompt(
-            prompt_id=ids[text],
-            # Of several spellings that differ in normal form only, one that no order of rows can change.
-            text=min(captions[row].strip() for row in rows[text]),
-            group_id=groups[ids[text]],
-            duplication_count=int(max(counts[row] for row in rows[text])),
-            example_ids=tuple(example_ids[row] for row in rows[text]),
-        )
-        for text in rows
-    ]
-    return sorted(prompts, key=lambda prompt: (-prompt.duplication_count, prompt.prompt_id))
-
-
-def _group_prompts(image_groups: Mapping[str, Iterable[int]]) -> dict[str, str]:
-    """Return each prompt's group id, a hash of the group's smallest prompt id."""
-    parent = {prompt: prompt for prompt in image_groups}
-    first: dict[int, str] = {}
-
-    def root(prompt: str) -> str:
-        while parent[prompt] != prompt:
-            parent[prompt] = parent[parent[prompt]]
-            prompt = parent[prompt]
-        return prompt
-
-    for prompt, groups in image_groups.items():
-        for group in groups:
-            low, high = sorted((root(prompt), root(first.setdefault(group, prompt))))
-            parent[high] = low
-    return {prompt: _hash(root(prompt)) for prompt in parent}
-
-
 def _most_duplicated(
-    prompts: Sequence[AuditPrompt], kept: Sequence[AuditPrompt]
+    table: "CaptionTable", kept: Sequence[AuditPrompt], n_several: int
 ) -> tuple[Frame, tuple[FrameStratum, ...]]:
     # Ordered by their largest count, groups come in the order of their first prompts: those of the
     # kept prompts are the most duplicated groups.
-    groups, n_duplicated = _groups_of(kept), len(_groups_of(p for p in prompts if p.duplication_count > 1))
+    groups = _groups_of(kept)
+    order = table.most_duplicated_first()
+    n_groups, n_duplicated = table.n_groups(order), table.n_groups(order[:n_several])
     description = (
-        f"the {len(groups):,} most duplicated of {len(_groups_of(prompts)):,} caption groups of the training "
-        f"set ({len(kept):,} of {len(prompts):,} captions; {n_duplicated:,} groups have near-copies)"
+        f"the {len(groups):,} most duplicated of {n_groups:,} caption groups of the training "
+        f"set ({len(kept):,} of {len(table):,} captions; {n_duplicated:,} groups have near-copies)"
     )
     stratum = FrameStratum(name="most duplicated", size=len(groups), group_ids=groups)
     return Frame(description=description, size=len(groups)), (stratum,)

@@ -48,16 +48,16 @@ def test_fifty_captions_have_one_protocol_in_common():
 
 
 def test_images_without_a_caption_stand_under_every_listed_prompt():
-    tied, n_captions = tie_uncaptioned([prompt("a", 1), prompt("b")], prompt_set(prompt("a", 1)), ("x", "y"))
+    tied, n_captions = tie_uncaptioned([prompt("a", 1), prompt("b")], ["a"], 1, ("x", "y"))
     assert [p.example_ids for p in tied] == [("a-0", "x", "y"), ("x", "y")]
     assert n_captions == 2
 
 
 def test_where_every_image_has_a_caption_listed_prompts_are_none():
     listed = [prompt("a", 1), prompt("b")]
-    assert tie_uncaptioned(listed, prompt_set(prompt("a", 1)), ()) == (tuple(listed), 1)
+    assert tie_uncaptioned(listed, ["a"], 1, ()) == (tuple(listed), 1)
 
 
 def test_with_many_prompts_an_image_without_a_caption_is_of_none_of_them():
     listed = [prompt(str(i)) for i in range(50)]
-    assert tie_uncaptioned(listed, prompt_set(), ("x",)) == (tuple(listed), 50)
+    assert tie_uncaptioned(listed, (), 0, ("x",)) == (tuple(listed), 50)
