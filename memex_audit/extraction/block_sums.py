@@ -9,12 +9,12 @@ Shapes: n images, h height, w width, y and x rows and columns of the block grid.
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from memex_audit.errors import ConfigurationError
+from memex_audit.extraction.arrays import Images, arrays_of
 from memex_audit.extraction.tiles import block_edges, check_images, tile_windows
 
 if TYPE_CHECKING:
@@ -63,14 +63,14 @@ def n_blocks(height: int, width: int) -> int:
     return (len(block_edges(height)) - 1) * (len(block_edges(width)) - 1)
 
 
-def block_sums(images: "NDArray[np.uint8]") -> BlockSums:
+def block_sums(images: Images) -> BlockSums:
     """Sum pixels over blocks that nest in tiles.
 
     Args:
-        images: uint8 (n, h, w, 3), sides of at least 4.
+        images: uint8 (n, h, w, 3), sides of at least 4; a NumPy array, or a torch tensor on any device.
 
     Returns:
-        Exact sums.
+        Exact sums, in main memory.
 
     Raises:
         ConfigurationError: images of another shape or dtype.
@@ -80,13 +80,8 @@ def block_sums(images: "NDArray[np.uint8]") -> BlockSums:
     ((1, 1024, 3), 65280)
     """
     check_images(images)
-    n, height, width, _ = images.shape
-    rows, columns = block_edges(height), block_edges(width)
-    sums = np.empty((n, len(rows) - 1, len(columns) - 1, 3), dtype=np.uint16)
-    for y, (top, bottom) in enumerate(pairwise(rows)):
-        # Rows first: contiguous additions, and what is left for the slower reduceat is 16 times less.
-        band = np.add.reduce(images[:, top:bottom], axis=1, dtype=np.uint16)
-        np.add.reduceat(band, columns[:-1], axis=1, out=sums[:, y])
+    n, height, width = images.shape[:3]
+    sums = arrays_of(images).block_sums(images, block_edges(height), block_edges(width))
     return BlockSums(sums=sums.reshape(n, n_blocks(height, width), 3), height=height, width=width)
 
 

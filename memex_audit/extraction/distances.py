@@ -2,38 +2,37 @@
 
 l2(a, b) = sqrt(mean((a - b)^2)) over pixels scaled to [0, 1], a root mean square: a threshold means the
 same at every resolution. tile_l2 is its maximum over a 4 x 4 grid of tiles: plain l2 calls two images with
-the same grey background near-copies.
+the same grey background near-copies. Images are NumPy arrays, or torch tensors on any device, where their
+products are taken: arrays.py.
 
 Source: Carlini et al. 2023, "Extracting Training Data from Diffusion Models", sections 3 and 4.2.
 Shapes: n images, m of them, h height, w width, k values of a tile.
 """
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from memex_audit.errors import ConfigurationError
+from memex_audit.extraction.arrays import EXACT_TERMS, Images, arrays_of
 from memex_audit.extraction.block_sums import BlockSums, block_sums, candidate_graph
 from memex_audit.extraction.cliques import degree_core
-from memex_audit.extraction.tiles import check_images, tile_windows
+from memex_audit.extraction.tiles import check_images, dtype_name, tile_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    Pixels = NDArray[np.uint8]
-    Loader = Callable[[NDArray[np.intp]], Pixels]
+    Loader = Callable[[NDArray[np.intp]], Images]
 
 # 1024 products of bytes centred by 128 sum to at most 2^24 in magnitude, and up to there float32 holds
 # every integer: exact in whatever order they are summed, with or without fused multiply-add.
-STRIP = 1024
-# Images that are compared with one image at a time: bounds the memory of l2_to_many to some 50 MB.
-CHUNK_VALUES = 1 << 22
+STRIP = EXACT_TERMS
 
 
-def l2(a: "Pixels", b: "Pixels") -> float:
+def l2(a: Images, b: Images) -> float:
     """Return the root mean square difference of two images, pixels scaled to [0, 1].
 
     Source: Carlini et al. 2023, section 4.1.
@@ -55,7 +54,7 @@ def l2(a: "Pixels", b: "Pixels") -> float:
     return float(l2_to_many(a, b[None])[0])
 
 
-def l2_to_many(image: "Pixels", others: "Pixels") -> "NDArray[np.float64]":
+def l2_to_many(image: Images, others: Images) -> "NDArray[np.float64]":
     """Return the l2 of one image to each of many.
 
     Args:
@@ -72,20 +71,10 @@ def l2_to_many(image: "Pixels", others: "Pixels") -> "NDArray[np.float64]":
     >>> l2_to_many(image, np.stack([image, image + 255])).tolist()
     [0.0, 1.0]
     """
-    check_images(image[None])
-    check_images(others)
-    _check_one_shape(image, others[:1].reshape(others.shape[1:]) if len(others) else image)
-    squared = np.empty(len(others))
-    step = max(1, CHUNK_VALUES // image.size)
-    for start in range(0, len(others), step):
-        # float64 holds integers up to 2^53: exact.
-        difference = others[start : start + step].reshape(-1, image.size).astype(np.float64)
-        difference -= image.reshape(-1)
-        squared[start : start + step] = np.vecdot(difference, difference)
-    return _root_mean_square(squared, image.size)
+    return l2_between(image[None], others).reshape(len(others))
 
 
-def l2_between(images: "Pixels", others: "Pixels") -> "NDArray[np.float64]":
+def l2_between(images: Images, others: Images) -> "NDArray[np.float64]":
     """Return the l2 of each of some images to each of others: `l2_to_many`, by matrix products.
 
     Args:
@@ -107,18 +96,22 @@ def l2_between(images: "Pixels", others: "Pixels") -> "NDArray[np.float64]":
     check_images(others)
     if len(images) and len(others):
         _check_one_shape(images[0], others[0])
-    a, b = (stack.reshape(len(stack), math.prod(stack.shape[1:])) for stack in (images, others))
-    squared = np.zeros((len(a), len(b)))
-    for start in range(0, a.shape[1], STRIP):
-        # As in _window_l2: each product below is exact in float32, and their sums are in float64.
-        x, y = (stack[:, start : start + STRIP].astype(np.float32) - np.float32(128) for stack in (a, b))
-        squared -= 2.0 * (x @ y.T).astype(np.float64)
-        squared += np.vecdot(x, x).astype(np.float64)[:, None]
-        squared += np.vecdot(y, y).astype(np.float64)
-    return _root_mean_square(squared, a.shape[1])
+    arrays = arrays_of(images, others)
+    a, b = (
+        arrays.brought(stack).reshape(len(stack), math.prod(stack.shape[1:])) for stack in (images, others)
+    )
+    squared: Any = 0
+    with arrays.exact():
+        for start in range(0, a.shape[1], STRIP):
+            # As in _window_l2: each sum below is exact in float32, and they are added as integers.
+            x, y = (arrays.float32(stack[:, start : start + STRIP]) - 128 for stack in (a, b))
+            squared -= 2 * arrays.int64(x @ y.T)
+            squared += arrays.int64((x * x).sum(1))[:, None]
+            squared += arrays.int64((y * y).sum(1))
+    return _root_mean_square(arrays.numpy(squared).astype(np.float64), a.shape[1])
 
 
-def tile_l2(images: "Pixels") -> "NDArray[np.float64]":
+def tile_l2(images: Images) -> "NDArray[np.float64]":
     """Return the tile-l2 of every pair: the largest l2 of a tile, over a 4 x 4 grid of tiles.
 
     Source: Carlini et al. 2023, section 4.2. Sides that 4 does not divide are split as evenly as possible.
@@ -145,7 +138,7 @@ def tile_l2(images: "Pixels") -> "NDArray[np.float64]":
     return distances
 
 
-def tile_l2_between(a: "Pixels", b: "Pixels") -> float:
+def tile_l2_between(a: Images, b: Images) -> float:
     """Return the tile-l2 of one pair, by integer arithmetic.
 
     Args:
@@ -164,6 +157,7 @@ def tile_l2_between(a: "Pixels", b: "Pixels") -> float:
     """
     check_images(a[None])
     _check_one_shape(a, b)
+    a, b = (arrays_of(image).numpy(image) for image in (a, b))
     squared = (a.astype(np.int64) - b) ** 2
     tiles = [squared[window] for window in tile_windows(*a.shape[:2])]
     sums, sizes = np.array([(tile.sum(), tile.size) for tile in tiles]).T
@@ -171,7 +165,7 @@ def tile_l2_between(a: "Pixels", b: "Pixels") -> float:
 
 
 def near_duplicate_graph(
-    images: "Pixels | Loader",
+    images: "Images | Loader",
     delta: float,
     *,
     sums: BlockSums | None = None,
@@ -212,10 +206,11 @@ def near_duplicate_graph(
     for rows in _connected_groups(graph):
         pixels = images(rows) if callable(images) else images
         within = np.arange(len(rows)) if callable(images) else rows
-        if pixels.shape[1:] != (sums.height, sums.width, 3) or pixels.dtype != np.uint8:
+        shape, dtype = tuple(pixels.shape), dtype_name(pixels)
+        if shape[1:] != (sums.height, sums.width, 3) or dtype != "uint8":
             raise ConfigurationError(
                 f"images must be uint8 of shape (n, {sums.height}, {sums.width}, 3) like their block sums, "
-                f"got {pixels.dtype} of shape {pixels.shape}."
+                f"got {dtype} of shape {shape}."
             )
         block = np.ix_(rows, rows)
         graph[block] = _confirm(pixels, within, graph[block], delta, clique_size)
@@ -223,7 +218,7 @@ def near_duplicate_graph(
 
 
 def _confirm(
-    pixels: "Pixels",
+    pixels: Images,
     rows: "NDArray[np.intp]",
     candidates: "NDArray[np.bool_]",
     delta: float,
@@ -239,14 +234,17 @@ def _confirm(
     return edges
 
 
-def _window_l2(pixels: "Pixels", rows: "NDArray[np.intp]") -> "NDArray[np.float64]":
+def _window_l2(pixels: Images, rows: "NDArray[np.intp]") -> "NDArray[np.float64]":
     """Return the l2 (m, m) of these rows of `pixels`, uint8 (n, h, w, 3), exact to the integer."""
-    values = pixels[rows].reshape(len(rows), math.prod(pixels.shape[1:]))
-    gram = np.zeros((len(rows), len(rows)))
-    for start in range(0, values.shape[1], STRIP):
-        strip = values[:, start : start + STRIP].astype(np.float32)
-        strip -= 128
-        gram += strip @ strip.T
+    arrays = arrays_of(pixels)
+    values = arrays.rows(pixels, rows).reshape(len(rows), math.prod(pixels.shape[1:]))
+    products: Any = 0
+    with arrays.exact():
+        for start in range(0, values.shape[1], STRIP):
+            strip = arrays.float32(values[:, start : start + STRIP])
+            strip -= 128
+            products += arrays.int64(strip @ strip.T)
+    gram = arrays.numpy(products).astype(np.float64)
     norms = gram.diagonal().copy()
     gram *= -2
     gram += norms[:, None] + norms
@@ -274,7 +272,7 @@ def _connected_groups(graph: "NDArray[np.bool_]") -> "Iterator[NDArray[np.intp]]
         yield np.flatnonzero(group)
 
 
-def _matching_sums(images: "Pixels | Loader", sums: BlockSums | None) -> BlockSums:
+def _matching_sums(images: "Images | Loader", sums: BlockSums | None) -> BlockSums:
     if callable(images):
         if sums is None:
             raise ConfigurationError(
@@ -291,10 +289,11 @@ def _matching_sums(images: "Pixels | Loader", sums: BlockSums | None) -> BlockSu
     return sums
 
 
-def _check_one_shape(a: "Pixels", b: "Pixels") -> None:
-    if a.shape != b.shape or a.dtype != b.dtype:
+def _check_one_shape(a: Images, b: Images) -> None:
+    if tuple(a.shape) != tuple(b.shape) or dtype_name(a) != dtype_name(b):
         raise ConfigurationError(
-            f"two images must have one shape and dtype, got {a.dtype} {a.shape} and {b.dtype} {b.shape}; "
+            f"two images must have one shape and dtype, got {dtype_name(a)} {tuple(a.shape)} and "
+            f"{dtype_name(b)} {tuple(b.shape)}; "
             "resize one of them."
         )
 

@@ -4,14 +4,9 @@ Shapes: n images, h height, w width.
 """
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from memex_audit.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from memex_audit.extraction.arrays import Images
 
 GRID = 4
 LARGEST_BLOCK = 16
@@ -70,14 +65,18 @@ def tile_windows(height: int, width: int) -> list[tuple[slice, slice]]:
     return [(slice(*rows[i : i + 2]), slice(*columns[j : j + 2])) for i in range(GRID) for j in range(GRID)]
 
 
-def check_images(images: "NDArray[np.uint8]") -> None:
+def check_images(images: Images) -> None:
     """Refuse what is not uint8 (n, h, w, 3) with sides of at least 4.
 
     Raises:
         ConfigurationError: shape or dtype is another.
     """
-    if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
-        raise ConfigurationError(
-            f"images must be uint8 of shape (n, h, w, 3), got {images.dtype} of shape {images.shape}."
-        )
-    tile_windows(images.shape[1], images.shape[2])
+    dtype, shape = dtype_name(images), tuple(images.shape)
+    if len(shape) != 4 or shape[3] != 3 or dtype != "uint8":
+        raise ConfigurationError(f"images must be uint8 of shape (n, h, w, 3), got {dtype} of shape {shape}.")
+    tile_windows(shape[1], shape[2])
+
+
+def dtype_name(images: Images) -> str:
+    """Name a dtype as NumPy does, of an array or a tensor."""
+    return str(images.dtype).removeprefix("torch.")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from kernel_arrays import LIBRARIES, images_of
 
 from memex_audit.errors import ConfigurationError
 from memex_audit.extraction.block_sums import BlockSums, block_sums, candidate_graph, lower_bounds, n_blocks
@@ -14,6 +15,16 @@ from memex_audit.extraction.distances import (
     tile_l2_between,
 )
 from memex_audit.extraction.tiles import block_edges, tile_edges
+
+KERNEL = (
+    "l2", "l2_between", "l2_to_many", "tile_l2", "tile_l2_between", "block_sums", "near_duplicate_graph",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=LIBRARIES, autouse=True)
+def _library(request):
+    with images_of(request.param, request.module, KERNEL):
+        yield
 
 
 def blank(n, height=8, width=8, value=0):
@@ -51,10 +62,10 @@ def test_l2_to_many_of_none_is_empty():
     assert l2_to_many(blank(1)[0], blank(0)).shape == (0,)
 
 
-def test_l2_to_many_is_the_same_when_it_takes_several_chunks(monkeypatch):
+def test_l2_to_many_is_the_same_when_it_takes_more_strips(monkeypatch):
     images = noise(7, 9, 5)
     whole = l2_to_many(images[0], images)
-    monkeypatch.setattr("memex_audit.extraction.distances.CHUNK_VALUES", 2 * 9 * 5 * 3)
+    monkeypatch.setattr("memex_audit.extraction.distances.STRIP", 17)
     assert l2_to_many(images[0], images).tolist() == whole.tolist()
 
 

@@ -56,5 +56,5 @@ def test_no_generation_and_no_training_image_leave_nothing_possible():
 
 
 def test_block_sums_of_two_sizes_are_refused():
-    with pytest.raises(ConfigurationError, match=r"images of one size, got \(8, 8\) and \(8, 12\); resize them first"):
+    with pytest.raises(ConfigurationError, match=r"one size, got \(8, 8\) and \(8, 12\); resize them"):
         sums_bound(np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 8, 12, 3), np.uint8))
