@@ -10,6 +10,7 @@ from memex_audit.canary_commands import canary
 from memex_audit.command_options import settings_options
 from memex_audit.config import DRAWN_WITH, OPTIONS, read_settings
 from memex_audit.dedupe_command import dedupe
+from memex_audit.embed_command import embed
 from memex_audit.errors import MemexAuditError
 from memex_audit.generate_command import generate
 from memex_audit.ledger_commands import COMMANDS
@@ -232,5 +233,5 @@ def card(
     click.echo(block, nl=False)
 
 
-for _command in (*COMMANDS, canary, dedupe, generate, plan, trigger):
+for _command in (*COMMANDS, canary, dedupe, embed, generate, plan, trigger):
     main.add_command(_command)

@@ -58,5 +58,5 @@ def generate(
         tally = draw_ahead(
             settings, rootdir, part, sharing, controls=controls, say=partial(click.echo, err=True)
         )
-    click.echo(f"shard {part}: {tally.last_line('prompts')}; store {settings.store or rootdir / '.memex'}")
+    click.echo(f"--shard {part}: {tally.last_line('prompt')}")
     context.exit(int(bool(tally.failures)))

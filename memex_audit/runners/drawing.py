@@ -15,8 +15,10 @@ from pathlib import Path
 from memex_audit.claims import Claims
 from memex_audit.config import Settings
 from memex_audit.controls import planted_replicas, prompts_without_picture
-from memex_audit.errors import ConfigurationError, GeneratorError, MemexAuditError, StoreUnwritable
+from memex_audit.errors import MemexAuditError
 from memex_audit.records import AuditPrompt, Finding, PromptSet
+from memex_audit.runners.claiming import had_claim
+from memex_audit.runners.serving import FATAL
 from memex_audit.runners.work import Doing, Receipt, WorkUnit
 from memex_audit.spending import Spending
 from memex_audit.work_units import Worker
@@ -24,8 +26,6 @@ from memex_audit.workbench import Workbench
 
 PROMPTS, NEGATIVES, PLANTED = "prompts", "negative prompts", "planted prompts"
 CLAIMS = "claims"
-# Errors that every other unit would meet too.
-FATAL = (StoreUnwritable, GeneratorError, ConfigurationError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +65,7 @@ class _Drawing:
 
     def do(self, unit: WorkUnit, patient: bool) -> Receipt:
         """Draw for one unit; `patient` waits for who holds it."""
-        claim = self._claim_name(unit)
-        if patient:
-            with self._claims.hold([claim]):
-                return self._receipt(unit)
-        with self._claims.attempt(claim) as had:
+        with had_claim(self._claims, self._claim_name(unit), patient=patient) as had:
             return self._receipt(unit) if had else Receipt(unit=unit.name, held=True)
 
     def _claim_name(self, unit: WorkUnit) -> str:

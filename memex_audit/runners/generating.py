@@ -1,6 +1,7 @@
 """From an audit's settings to pictures in the store: plan, share out, follow."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from memex_audit.config import Settings
@@ -49,11 +50,12 @@ def draw_ahead(
     runner = open_runner(
         sharing, work, workers=n_workers, store=bench.store_folder, on_gpu=settings.device != "cpu", say=say
     )
-    tally = Tally(what="pictures")
+    tally = Tally(what="picture", done="drawn")
     say(
         f"shard {shard}: {len(units):,} units of {len(prompts.prompts):,} prompts; store {bench.store_folder}"
     )
-    follow(runner.run(units), tally, len(units), say)
+    with closing(runner.run(units)) as receipts:  # ended early, workers end with it
+        follow(receipts, tally, len(units), say)
     return tally
 
 

@@ -2,13 +2,13 @@
 
 import multiprocessing
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, cast
 
 from memex_audit.errors import RunnerError
 from memex_audit.runners.agenda import Agenda
-from memex_audit.runners.serving import serve
+from memex_audit.runners.serving import done, serve
 from memex_audit.runners.work import Receipt, Work, WorkUnit
 from memex_audit.work_units import ALONE, Worker
 
@@ -26,7 +26,7 @@ class LocalRunner:
         self._work = work
         self._n_workers = n_workers
 
-    def run(self, units: Sequence[WorkUnit]) -> Iterator[Receipt]:
+    def run(self, units: Sequence[WorkUnit]) -> Generator[Receipt, None, None]:
         """Yield a receipt for each unit; a process that dies is replaced, and its unit done by another.
 
         Raises:
@@ -39,7 +39,7 @@ class LocalRunner:
         agenda, do = Agenda(units), self._work.begin(ALONE)
         while taken := agenda.take():
             unit, patient = taken
-            receipt = do(unit, patient)
+            receipt = done(do, unit, patient)
             if receipt.held:
                 agenda.defer(unit)
                 continue

@@ -6,17 +6,17 @@ Only receipts come back through Ray; what is made goes into the store, a folder 
 import importlib.metadata
 import secrets
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from memex_audit.errors import MemexAuditError, RunnerError, first_line
+from memex_audit.errors import RunnerError
 from memex_audit.runners.agenda import Agenda
 from memex_audit.runners.ray_cluster import connected
-from memex_audit.runners.serving import receipt_of_failure
+from memex_audit.runners.serving import done, said_of
 from memex_audit.runners.work import Doing, Receipt, Work, WorkUnit
 from memex_audit.work_units import ALONE
 
@@ -55,7 +55,7 @@ class RayRunner:
         self._on_gpu = on_gpu
         self._say = say
 
-    def run(self, units: Sequence[WorkUnit]) -> Iterator[Receipt]:
+    def run(self, units: Sequence[WorkUnit]) -> Generator[Receipt, None, None]:
         """Yield a receipt for each unit; an actor that dies is replaced, and its unit done by another.
 
         Raises:
@@ -147,7 +147,7 @@ class _Team:
         except ray.exceptions.RayError as error:
             self._see_whether_it_can(unit, error)
             self.start()
-            return unit, None, _cause(error)
+            return unit, None, said_of(error)
         if unit is None:
             if said is not None:
                 raise RunnerError(said)
@@ -168,7 +168,7 @@ class _Team:
         if self._stillborn == MOST_STILLBORN:
             raise RunnerError(
                 f"an actor must be able to start, got {MOST_STILLBORN} that ended before they were ready: "
-                f"{_cause(error)}."
+                f"{said_of(error)}."
             ) from error
 
 
@@ -191,17 +191,14 @@ class _Actor:
             )
         try:
             self._do = work.begin(ALONE)  # Ray shows an actor its own GPU only
-        except MemexAuditError as error:
-            return str(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, no unit can be done
+            return said_of(error)
         return None
 
     def do(self, unit: WorkUnit, patient: bool) -> Receipt:
         """Do a unit."""
         assert self._do is not None  # an actor gets units after it said that it is ready
-        try:
-            return self._do(unit, patient)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this unit's
-            return receipt_of_failure(unit, error, fatal=False)
+        return done(self._do, unit, patient)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +228,3 @@ class _Token:
 
 def _token_in(store: Path) -> _Token:
     return _Token(store, secrets.token_hex(8))
-
-
-def _cause(error: Exception) -> str:
-    said = first_line(error)
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__

@@ -8,11 +8,20 @@ import threading
 import time
 from multiprocessing.connection import Connection, wait
 
-from memex_audit.errors import first_line
+from memex_audit.errors import (
+    ConfigurationError,
+    EmbedderError,
+    GeneratorError,
+    MemexAuditError,
+    StoreUnwritable,
+    first_line,
+)
 from memex_audit.runners.work import Doing, Receipt, Work, WorkUnit
 from memex_audit.work_units import Worker
 
 GRACE_S = 20.0
+# Errors that every other unit would meet too.
+FATAL = (StoreUnwritable, GeneratorError, EmbedderError, ConfigurationError)
 
 
 def serve(work: Work, worker: Worker, connection: Connection) -> None:
@@ -29,17 +38,27 @@ def serve(work: Work, worker: Worker, connection: Connection) -> None:
             unit, patient = connection.recv()
             try:
                 do = do or work.begin(worker)
-                receipt = do(unit, patient)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the others go on or are told to stop
-                receipt = receipt_of_failure(unit, error, fatal=do is None)
-            connection.send(receipt)
+            except Exception as error:  # noqa: BLE001 - whatever it is, no unit can be done
+                connection.send(Receipt(unit=unit.name, failure=said_of(error), fatal=True))
+            else:
+                connection.send(done(do, unit, patient))
     except (EOFError, OSError, KeyboardInterrupt):
         return
 
 
-def receipt_of_failure(unit: WorkUnit, error: Exception, *, fatal: bool) -> Receipt:
-    """Return the receipt of a unit that ended with an error which nobody foresaw."""
-    return Receipt(unit=unit.name, failure=f"{type(error).__name__}: {first_line(error)}", fatal=fatal)
+def done(do: Doing, unit: WorkUnit, patient: bool) -> Receipt:
+    """Do a unit; an error that nobody foresaw is its own, and the others go on."""
+    try:
+        return do(unit, patient)
+    except Exception as error:  # noqa: BLE001 - as said
+        return Receipt(unit=unit.name, failure=said_of(error), fatal=isinstance(error, FATAL))
+
+
+def said_of(error: Exception) -> str:
+    """Return an error as one line."""
+    if isinstance(error, MemexAuditError):
+        return str(error)
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def _end_with_parent() -> None:

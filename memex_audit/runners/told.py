@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from memex_audit.errors import RunnerError
+from memex_audit.explain import counted
 from memex_audit.runners.work import Receipt
 
 PLAIN_LINE_EVERY_S = 30.0
@@ -16,9 +17,10 @@ MOST_FAILURES_IN_A_ROW = 3
 
 @dataclass(slots=True)
 class Tally:
-    """The sum of receipts. `what`: what is made, in one word for many: pictures, images."""
+    """The sum of receipts. `what`: what is made, and what is `done` to it: a picture is drawn."""
 
     what: str
+    done: str
     began: float = field(default_factory=time.monotonic)
     units: int = 0
     items: int = 0
@@ -54,27 +56,27 @@ class Tally:
         """Since the beginning."""
         return time.monotonic() - self.began
 
-    def last_line(self, items: str) -> str:
+    def last_line(self, item: str) -> str:
         """Say what was done and what one costs: CPU seconds of all threads of the units that made any."""
-        done = "drawn" if self.what == "pictures" else "embedded"
-        parts = [f"{self.items:,} {items}, {self.made:,} {self.what} {done}, {self.found:,} found there"]
+        made = f"{counted(self.made, self.what)} {self.done}"
+        parts = [f"{counted(self.items, item)}, {made}, {self.found:,} found there"]
         if self.set_aside:
             parts.append(f"{self.set_aside:,} set aside")
         seconds = f"{self.seconds:,.1f} s"
         if self.made:
             seconds += (
-                f", {self.made / self.seconds:.3g} {self.what} a second, "
+                f", {self.made / self.seconds:.3g} {self.what}s a second, "
                 f"{self.cpu_seconds / self.made:.3g} CPU seconds each"
             )
         if self.failures:
-            parts.append(f"{len(self.failures):,} units failed: {self.failures[0]}")
+            parts.append(f"{counted(len(self.failures), 'unit')} failed: {self.failures[0]}")
         return "; ".join([*parts, seconds])
 
     def so_far(self, n_units: int) -> str:
         """Say how far it is."""
         return (
-            f"{self.units:,} of {n_units:,} units, {self.made:,} {self.what} made, {self.found:,} found "
-            f"there, {self.seconds:,.0f} s"
+            f"{self.units:,} of {n_units:,} units, {counted(self.made, self.what)} {self.done}, "
+            f"{self.found:,} found there, {self.seconds:,.0f} s"
         )
 
 

@@ -1,6 +1,6 @@
 """What a runner hands out, what it gets back, and the port that it works through."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -62,7 +62,7 @@ class Work(Protocol):
 class Runner(Protocol):
     """Does units, each once, in any order."""
 
-    def run(self, units: Sequence[WorkUnit]) -> Iterator[Receipt]:
+    def run(self, units: Sequence[WorkUnit]) -> Generator[Receipt, None, None]:
         """Yield a receipt for each unit as soon as it is done.
 
         Raises:
