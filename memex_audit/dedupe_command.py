@@ -41,9 +41,7 @@ def dedupe(training_set: str, out: Path, findings: Path | None, **options: str |
     mined = bench.mined
     assert mined is not None  # a training set is given
     counts, groups = mined.load_duplicates()
-    advice = advise(
-        mined.load_embeddings(), mined.load_example_ids(), counts, groups, similarity=mined.similarity
-    )
+    advice = advise(mined.load_vectors(), mined.load_example_ids(), counts, groups)
     n_groups, n_dropped = write_advice(out, advice)
     for note in bench.notes:
         click.echo(f"note: {note}", err=True)

@@ -168,7 +168,7 @@ def keep_one_of_each(folder: Path, store: Path) -> list[str]:
         cache=store / "embeddings", max_prompts=320, seed=0,
     )  # fmt: skip
     names = mined.load_example_ids()
-    found = find_duplicates(mined.load_index().neighbor_pairs(mined.similarity), len(names))
+    found = find_duplicates(mined.load_vectors(), mined.similarity, example_ids=names)
     groups = defaultdict(list)
     for name, group in zip(names, found.groups.tolist(), strict=True):
         groups[group].append(name)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -10,10 +11,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from memex_audit.errors import TrainingSetError
+from memex_audit.training_set.vectors import as_vectors
 from memex_audit.whole_file import whole_file
 
-# Rows that are written at a time.
-ROWS_AT_ONCE = 1 << 16
+if TYPE_CHECKING:
+    from memex_audit.training_set.vectors import Vectors
+
+# Rows that are written at a time, and vectors that are in memory at a time.
+ROWS_AT_ONCE, VECTORS_AT_ONCE = 1 << 16, 1 << 14
 SCHEMA = pa.schema(
     [
         ("group", pa.int64()),
@@ -55,66 +60,58 @@ class Advice:
 
 
 def advise(
-    embeddings: NDArray[np.float32],
+    embeddings: "Vectors | NDArray[np.float32]",
     example_ids: Sequence[str],
     counts: NDArray[np.int64],
     groups: NDArray[np.int64],
-    *,
-    similarity: float,
 ) -> Iterator[Advice]:
-    """Say for every image of a group of near-copies whether to keep it; the largest groups first.
+    """Say for every image that has near-copies whether to keep it; the largest groups first.
 
-    In each group the image with most near-copies is kept and its near-copies are dropped, then the same is
-    done with what is left. So each image that is dropped is a near-copy of one that is kept: groups are
-    connected components, and in a chain a-b-c the ends may be different pictures. Costs the number of images
-    that are kept times the size of the group, and no memory for pairs.
+    The leader of each group is kept: the image with most near-copies. All others of the group are its
+    near-copies and are dropped, so that no image that is kept is a near-copy of another. An image whose
+    near-copies all follow other leaders is a group by itself, and kept.
 
     Args:
-        embeddings: float32 (n, d) of unit norm.
+        embeddings: n unit vectors.
         example_ids: n ids.
-        counts: int64 (n,), near-copies of each image, itself included (count_duplicates).
-        groups: int64 (n,), of near-copies (group_images).
-        similarity: cosine from which on two images are near-copies, in (0, 1].
+        counts: int64 (n,), near-copies of each image, itself included (find_duplicates).
+        groups: int64 (n,), of near-copies (find_duplicates).
 
     Yields:
-        Advice for each image of a group of two or more, what is kept before what it stands for.
+        Advice for each image of a group of two or more or with near-copies, what is kept before what it
+        stands for.
 
     >>> chain = np.array([[1, 0], [0.8, 0.6], [0.28, 0.96]], np.float32)
     >>> counts, groups = np.array([2, 3, 2]), np.zeros(3, np.int64)
-    >>> [(a.example_id, a.kept) for a in advise(chain, "abc", counts, groups, similarity=0.75)]
+    >>> [(a.example_id, a.kept) for a in advise(chain, "abc", counts, groups)]
     [('b', 'b'), ('a', 'b'), ('c', 'b')]
     """
-    order = np.argsort(groups, kind="stable")
-    starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
-    members = np.split(order, starts[1:])
-    for rows in sorted(members, key=lambda rows: (-len(rows), rows[0])):
-        if len(rows) == 1:
-            continue
+    vectors = as_vectors(embeddings)
+    for rows in _largest_first(counts, groups):
         # Of as many near-copies, the first by id: the order of the set must not matter.
-        first = sorted(rows.tolist(), key=lambda row: (-counts[row], example_ids[row]))
-        for kept, near in _cover(np.array(first), embeddings, similarity):
-            for row, cosine in near:
+        ordered = sorted(rows.tolist(), key=lambda row: (-counts[row], example_ids[row]))
+        kept = vectors.take(np.array(ordered[:1], np.int64))[0]
+        for start in range(0, len(ordered), VECTORS_AT_ONCE):
+            some = ordered[start : start + VECTORS_AT_ONCE]
+            cosines = (vectors.take(np.array(some, np.int64)) @ kept).tolist()
+            for row, cosine in zip(some, cosines, strict=True):
                 yield Advice(
-                    group=int(groups[kept]),
+                    group=int(groups[row]),
                     example_id=example_ids[row],
-                    kept=example_ids[kept],
-                    similarity=min(cosine, 1.0),
+                    kept=example_ids[ordered[0]],
+                    similarity=1.0 if row == ordered[0] else min(cosine, 1.0),
                     near_copies=int(counts[row]),
                 )
 
 
-def _cover(
-    rows: NDArray[np.int64], embeddings: NDArray[np.float32], similarity: float
-) -> Iterator[tuple[int, list[tuple[int, float]]]]:
-    """Yield the first of some rows with all that are near it, its own cosine first, until none is left."""
-    left = rows
-    while len(left):
-        kept, others = left[0], left[1:]
-        cosines = embeddings[others] @ embeddings[kept]
-        dropped = cosines >= similarity
-        near = zip(others[dropped].tolist(), cosines[dropped].tolist(), strict=True)
-        yield int(kept), [(int(kept), 1.0), *near]
-        left = others[~dropped]
+def _largest_first(counts: NDArray[np.int64], groups: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Yield the rows of each group in which there is a near-copy, the largest group first."""
+    rows = np.flatnonzero(counts > 1)
+    rows = rows[np.argsort(groups[rows], kind="stable")]
+    starts = np.flatnonzero(np.diff(groups[rows], prepend=-1))
+    sizes = np.diff(starts, append=len(rows))
+    for place in np.lexsort((rows[starts], -sizes)).tolist():
+        yield rows[starts[place] : starts[place] + sizes[place]]
 
 
 def write_advice(path: Path, advice: Iterator[Advice]) -> tuple[int, int]:

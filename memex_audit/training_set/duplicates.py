@@ -1,97 +1,73 @@
-"""Count and group near-copies: pairs of neighbors -> duplication counts and duplicate groups."""
+"""Count and group near-copies: embeddings -> duplication counts and duplicate groups."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+
+from memex_audit.training_set.exact_join import join_exactly
+from memex_audit.training_set.leaders import find_leaders
+from memex_audit.training_set.vectors import as_vectors, check_vectors, screening_margin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from numpy.typing import NDArray
 
-# Pairs merged into the groups at a time: 64 MiB, and seldom enough that n does not matter.
-PAIRS_AT_A_TIME = 1 << 22
+    from memex_audit.training_set.vectors import Vectors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duplicates:
-    """Near-copies of every image: `counts` and `groups`, each int64 (n,)."""
+    """Near-copies of every image: `counts` and `groups`, each int64 (n,).
+
+    `counts`: the images within the duplicate similarity of each image, itself included; 1 is a unique image.
+    Never the size of a group. `groups`: numbered in the order of their first image; a group is one leader and
+    images near it (leaders.py), so that chains do not glue together what is not alike.
+    """
 
     counts: "NDArray[np.int64]"
     groups: "NDArray[np.int64]"
 
 
-def count_duplicates(pairs: "NDArray[np.int64]", n: int) -> "NDArray[np.int64]":
-    """Count the images within the duplicate similarity of each image, itself included.
-
-    Never the size of a connected component: in a chain a-b-c of which a and c are no near-copies,
-    b has three and the ends have two.
-
-    Args:
-        pairs: int64 (m, 2), every pair of neighboring rows once, no row with itself.
-        n: number of images.
-
-    Returns:
-        int64 (n,), at least 1; 1 is a unique image.
-
-    >>> count_duplicates(np.array([[0, 1], [1, 2]]), 4).tolist()
-    [2, 3, 2, 1]
-    """
-    return 1 + np.bincount(pairs.ravel(), minlength=n).astype(np.int64)
-
-
-def group_images(pairs: "NDArray[np.int64]", n: int) -> "NDArray[np.int64]":
-    """Number the connected components of the near-copies.
+def find_duplicates(
+    embeddings: "Vectors | NDArray[np.float32]",
+    similarity: float,
+    *,
+    example_ids: Sequence[str] | None = None,
+) -> Duplicates:
+    """Count and group the near-copies; memory does not grow with the number of pairs.
 
     Args:
-        pairs: int64 (m, 2), pairs of neighboring rows.
-        n: number of images.
+        embeddings: n unit vectors.
+        similarity: cosine from which on two are near-copies, in (0, 1].
+        example_ids: n ids; they decide who leads of images with as many near-copies.
 
-    Returns:
-        int64 (n,): the group of each image, numbered in the order of their first image.
+    Raises:
+        EmbedderError: the embeddings are not float32 (n, d) of unit norm.
+        TrainingSetError: ids and embeddings differ in number.
 
-    >>> group_images(np.array([[0, 2]]), 4).tolist()
-    [0, 1, 0, 2]
+    >>> pictures = np.array([[1, 0], [0.8, 0.6], [0.28, 0.96], [0, -1]], np.float32)
+    >>> found = find_duplicates(pictures, 0.75)
+    >>> found.counts.tolist(), found.groups.tolist()
+    ([2, 3, 2, 1], [0, 0, 0, 1])
     """
-    return _merge(np.arange(n, dtype=np.int64), pairs)
+    vectors = as_vectors(embeddings)
+    margin = screening_margin(vectors, check_vectors(vectors, example_ids))
+    tally = join_exactly(vectors, similarity, margin)
+    leaders = find_leaders(
+        vectors,
+        tally.counts,
+        tally.components(),
+        similarity=similarity,
+        margin=margin,
+        example_ids=example_ids,
+    )
+    return Duplicates(counts=tally.counts, groups=_numbered(leaders))
 
 
-def find_duplicates(blocks: "Iterable[NDArray[np.int64]]", n: int) -> Duplicates:
-    """Count and group in one pass over blocks of pairs: memory does not grow with their number.
-
-    Args:
-        blocks: int64 (m, 2) each; every pair of neighboring rows once over all blocks.
-        n: number of images.
-    """
-    counts, groups = np.ones(n, dtype=np.int64), np.arange(n, dtype=np.int64)
-    for pairs in _gathered(blocks):
-        counts += count_duplicates(pairs, n) - 1
-        groups = _merge(groups, pairs)
-    return Duplicates(counts=counts, groups=groups)
-
-
-def _gathered(blocks: "Iterable[NDArray[np.int64]]") -> "Iterator[NDArray[np.int64]]":
-    held: list[NDArray[np.int64]] = []
-    for pairs in blocks:
-        held.append(pairs)
-        if sum(map(len, held)) >= PAIRS_AT_A_TIME:
-            yield np.concatenate(held)
-            held = []
-    if held:
-        yield np.concatenate(held)
-
-
-def _merge(groups: "NDArray[np.int64]", pairs: "NDArray[np.int64]") -> "NDArray[np.int64]":
-    n = len(groups)
-    if n == 0:
-        return groups
-    edges = (np.ones(len(pairs), dtype=bool), (groups[pairs[:, 0]], groups[pairs[:, 1]]))
-    _, labels = connected_components(coo_array(edges, shape=(n, n)), directed=False)
-    # Numbered by first appearance, so that the result does not hang on how scipy walks the graph.
-    _, first, numbers = np.unique(labels[groups], return_index=True, return_inverse=True)
+def _numbered(names: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    """Number equal names 0, 1, ... in the order in which they first appear."""
+    _, first, places = np.unique(names, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
-    return rank[numbers]
+    return rank[places]

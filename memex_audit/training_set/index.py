@@ -10,26 +10,38 @@ if TYPE_CHECKING:
 
     from memex_audit.training_set.faiss_index import FaissIndex
     from memex_audit.training_set.numpy_index import NumpyIndex
+    from memex_audit.training_set.vectors import Vectors
 
 IndexKind = Literal["faiss", "numpy"]
+# Bytes of float32 from which on vectors are not copied into memory but read for every search.
+COPIED = 1 << 30
 
 
 def build_index(
-    embeddings: "NDArray[np.float32]", example_ids: Sequence[str], *, kind: IndexKind | None = None
+    embeddings: "Vectors | NDArray[np.float32]",
+    example_ids: Sequence[str],
+    *,
+    kind: IndexKind | None = None,
 ) -> "FaissIndex | NumpyIndex":
     """Build an index that answers exactly.
 
     Args:
-        embeddings: float32 (n, d), unit norm.
+        embeddings: n unit vectors.
         example_ids: the n ids.
-        kind: "faiss" or "numpy"; None takes "numpy" on macOS, where torch and faiss each bring a libomp
-            and may crash together, else "faiss".
+        kind: "faiss", in memory, or "numpy", block by block from where they are; None takes "numpy" for more
+            than 1 GiB, and on macOS, where torch and faiss each bring a libomp and may crash together.
 
     Raises:
         EmbedderError: the embeddings are not float32 (n, d) of unit norm.
         TrainingSetError: ids and embeddings differ in number.
     """
-    if kind == "numpy" or (kind is None and sys.platform == "darwin"):
+    from memex_audit.training_set.vectors import as_vectors
+
+    if kind is None:
+        vectors = as_vectors(embeddings)
+        large = 4 * len(vectors) * vectors.dimension > COPIED
+        kind = "numpy" if large or sys.platform == "darwin" else "faiss"
+    if kind == "numpy":
         from memex_audit.training_set.numpy_index import NumpyIndex
 
         return NumpyIndex(embeddings, example_ids)

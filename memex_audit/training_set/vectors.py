@@ -72,8 +72,9 @@ def as_vectors(embeddings: "Vectors | NDArray[np.float32]") -> Vectors:
     return ArrayVectors(embeddings)
 
 
-def blocks_of(vectors: Vectors, size: int = ROWS_AT_A_TIME) -> "Iterator[tuple[int, NDArray[np.float32]]]":
+def blocks_of(vectors: Vectors, size: int | None = None) -> "Iterator[tuple[int, NDArray[np.float32]]]":
     """Yield all rows in blocks, each with the number of its first."""
+    size = ROWS_AT_A_TIME if size is None else size
     for start in range(0, len(vectors), size):
         yield start, vectors.block(start, min(start + size, len(vectors)))
 

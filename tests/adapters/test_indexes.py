@@ -3,15 +3,10 @@
 import pytest
 
 from memex_audit.testing import IndexContract
-from memex_audit.training_set import build_index, faiss_index, numpy_index
+from memex_audit.training_set import build_index, numpy_index
 
 
 class TestFaissIndex(IndexContract):
-    @pytest.fixture(autouse=True)
-    def small_blocks(self, monkeypatch):
-        """Blocks smaller than the sets here, so that their seams are tested."""
-        monkeypatch.setattr(faiss_index, "BLOCK", 7)
-
     def build(self, embeddings, example_ids):
         return build_index(embeddings, example_ids, kind="faiss")
 
@@ -19,7 +14,9 @@ class TestFaissIndex(IndexContract):
 class TestNumpyIndex(IndexContract):
     @pytest.fixture(autouse=True)
     def small_blocks(self, monkeypatch):
-        monkeypatch.setattr(numpy_index, "SCORES", 700)
+        """Blocks smaller than the sets here, so that their seams are tested."""
+        monkeypatch.setattr(numpy_index, "SCORES", 70)
+        monkeypatch.setattr(numpy_index, "QUERIES", 10)
 
     def build(self, embeddings, example_ids):
         return build_index(embeddings, example_ids, kind="numpy")

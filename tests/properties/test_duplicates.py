@@ -1,65 +1,104 @@
-"""What must hold of duplication counts and groups for every graph of near-copies."""
+"""What must hold of duplication counts and groups for any unit vectors."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memex_audit.training_set.duplicates import count_duplicates, find_duplicates, group_images
+from memex_audit.training_set import exact_join
+from memex_audit.training_set.duplicates import find_duplicates
+from memex_audit.training_set.vectors import ArrayVectors, screening_margin
+
+unhurried = settings(deadline=None)
+similarities = st.sampled_from([0.05, 0.5, 0.9, 0.95, 0.999, 1.0])
 
 
 @st.composite
-def graphs(draw):
-    """Draw a number of images and distinct pairs i < j of them."""
-    n = draw(st.integers(1, 12))
-    every = [(i, j) for i in range(n) for j in range(i + 1, n)]
-    pairs = draw(st.lists(st.sampled_from(every), unique=True)) if every else []
-    return n, np.array(pairs, dtype=np.int64).reshape(-1, 2)
+def unit_vectors(draw, least=0, most=14):
+    """Unit vectors of which some are copies of others, or near them."""
+    n, d = draw(st.integers(least, most)), draw(st.sampled_from([2, 3, 16, 65]))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    vectors = random.standard_normal((n, d))
+    for i in range(1, n):
+        if draw(st.booleans()):
+            reach = draw(st.sampled_from([0, 1e-8, 1e-3, 0.1]))
+            vectors[i] = vectors[draw(st.integers(0, i - 1))] + reach * random.standard_normal(d)
+    vectors = vectors.astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-@given(graphs())
-def test_a_count_is_at_least_one_and_at_most_the_size_of_the_group(graph):
-    n, pairs = graph
-    counts, groups = count_duplicates(pairs, n), group_images(pairs, n)
-    assert (counts >= 1).all()
-    assert (counts <= np.bincount(groups)[groups]).all()
+@pytest.fixture(autouse=True, scope="module")
+def small_tiles():
+    """Sets of a tile, of one vector more, and of several tiles."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact_join, "TILE", 5)
+        yield
 
 
-@given(graphs())
-def test_the_counts_above_one_sum_to_twice_the_pairs(graph):
-    n, pairs = graph
-    assert (count_duplicates(pairs, n) - 1).sum() == 2 * len(pairs)
+def exact_cosines(vectors):
+    wide = vectors.astype(np.longdouble)
+    wide /= np.sqrt((wide * wide).sum(axis=1, keepdims=True))
+    return wide @ wide.T
 
 
-@given(graphs(), st.randoms(use_true_random=False))
-def test_renumbering_the_images_renumbers_counts_and_groups_and_nothing_else(graph, random):
-    n, pairs = graph
-    place = np.array(random.sample(range(n), n))
-    moved = place[pairs]
-    np.testing.assert_array_equal(count_duplicates(moved, n)[place], count_duplicates(pairs, n))
-    before, after = group_images(pairs, n), group_images(moved, n)[place]
-    np.testing.assert_array_equal(before[:, None] == before, after[:, None] == after)
+@unhurried
+@given(unit_vectors(), similarities)
+def test_the_counts_are_those_of_brute_force(vectors, similarity):
+    # The bound is not sharp to the last bit: a cosine within 1e-9 of the similarity counts as reaching it.
+    cosines = exact_cosines(vectors) + 3 * np.eye(len(vectors))
+    counts = find_duplicates(vectors, similarity).counts
+    assert ((cosines >= similarity).sum(axis=1) <= counts).all()
+    assert (counts <= (cosines >= similarity - 2e-9).sum(axis=1)).all()
 
 
-@given(graphs())
-def test_neighbors_share_a_group_and_a_unique_image_is_alone(graph):
-    n, pairs = graph
-    counts, groups = count_duplicates(pairs, n), group_images(pairs, n)
-    assert (groups[pairs[:, 0]] == groups[pairs[:, 1]]).all()
-    assert (np.bincount(groups)[groups[counts == 1]] == 1).all()
+@unhurried
+@given(unit_vectors(), similarities)
+def test_a_group_is_one_leader_and_images_near_it_and_no_leader_is_near_another(vectors, similarity):
+    found, cosines = find_duplicates(vectors, similarity), exact_cosines(vectors)
+    leaders = []
+    for group in range(found.groups.max(initial=-1) + 1):
+        rows = np.flatnonzero(found.groups == group)
+        leaders.append(min(rows, key=lambda row: (-found.counts[row], row)))
+        assert (cosines[leaders[-1], rows] >= similarity - 2e-9).all()
+    among = cosines[np.ix_(leaders, leaders)] - 3 * np.eye(len(leaders))
+    assert not (among >= similarity).any()
 
 
-@given(graphs(), st.lists(st.integers(0, 66), max_size=5))
-@settings(max_examples=50)
-def test_cutting_the_pairs_into_blocks_changes_nothing(graph, cuts):
-    n, pairs = graph
-    blocks = np.split(pairs, sorted(min(cut, len(pairs)) for cut in cuts))
-    found = find_duplicates(iter(blocks), n)
-    np.testing.assert_array_equal(found.counts, count_duplicates(pairs, n))
-    np.testing.assert_array_equal(found.groups, group_images(pairs, n))
+@unhurried
+@given(unit_vectors(), similarities)
+def test_a_unique_image_is_alone_and_no_group_is_larger_than_its_largest_count(vectors, similarity):
+    found = find_duplicates(vectors, similarity)
+    sizes = np.bincount(found.groups, minlength=1)
+    assert (sizes[found.groups[found.counts == 1]] == 1).all()
+    assert all(found.counts[found.groups == group].max() >= size for group, size in enumerate(sizes) if size)
 
 
-@given(st.integers(3, 12))
-def test_a_chain_does_not_inflate_counts(n):
-    chain = np.array([(i, i + 1) for i in range(n - 1)])
-    assert count_duplicates(chain, n).tolist() == [2, *[3] * (n - 2), 2]
-    assert (group_images(chain, n) == 0).all()
+@unhurried
+@given(unit_vectors(), similarities, similarities)
+def test_a_higher_similarity_finds_no_more(vectors, one, other):
+    low, high = sorted((one, other))
+    assert (find_duplicates(vectors, high).counts <= find_duplicates(vectors, low).counts).all()
+
+
+@unhurried
+@given(unit_vectors(), similarities, st.randoms(use_true_random=False))
+def test_renumbering_the_images_renumbers_counts_and_groups_and_nothing_else(vectors, similarity, random):
+    order = np.array(random.sample(range(len(vectors)), len(vectors)), dtype=int)
+    ids = [f"{row:02}" for row in range(len(vectors))]
+    found = find_duplicates(vectors, similarity, example_ids=ids)
+    moved = find_duplicates(vectors[order], similarity, example_ids=[ids[row] for row in order])
+    np.testing.assert_array_equal(moved.counts, found.counts[order])
+    before = found.groups[order]
+    np.testing.assert_array_equal(moved.groups[:, None] == moved.groups, before[:, None] == before)
+
+
+@unhurried
+@given(unit_vectors(), similarities)
+def test_components_hang_together_by_near_copies_and_by_nothing_else(vectors, similarity):
+    tally = exact_join.join_exactly(ArrayVectors(vectors), similarity, screening_margin(vectors))
+    near = exact_cosines(vectors) >= similarity - 1e-9
+    reached = near | np.eye(len(vectors), dtype=bool)
+    for _ in vectors:
+        reached = reached @ reached
+    components = tally.components()
+    np.testing.assert_array_equal(components[:, None] == components, reached)

@@ -6,11 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memex_audit.errors import EmbedderError
-from memex_audit.training_set import build_index
 from memex_audit.training_set.vectors import check_vectors, keep_within, norm_deviation, screening_margin
 
 unhurried = settings(deadline=None)
-KINDS = ("faiss", "numpy")
 
 
 @st.composite
@@ -33,11 +31,6 @@ def exact_cosines(vectors):
     return wide @ wide.T
 
 
-def pairs_of(vectors, similarity, kind):
-    index = build_index(vectors, [str(i) for i in range(len(vectors))], kind=kind)
-    return [tuple(pair) for block in index.neighbor_pairs(similarity) for pair in block.tolist()]
-
-
 similarities = st.sampled_from([0.05, 0.5, 0.9, 0.95, 0.999, 1.0])
 
 
@@ -55,36 +48,6 @@ def test_unit_vectors_pass_and_longer_ones_do_not(vectors):
 def test_no_float32_product_lies_farther_from_the_cosine_than_the_margin(vectors):
     off = np.abs((vectors @ vectors.T).astype(np.longdouble) - exact_cosines(vectors))
     assert off.max() <= screening_margin(vectors)
-
-
-@unhurried
-@given(unit_vectors(least=2), similarities)
-def test_both_indexes_give_the_pairs_of_brute_force_each_once_in_order(vectors, similarity):
-    # The bound is not sharp to the last bit: a cosine within 1e-9 of the similarity counts as reaching it.
-    cosines = exact_cosines(vectors)
-    i, j = np.triu_indices(len(vectors), 1)
-    must = set(zip(*(a[cosines[i, j] >= similarity].tolist() for a in (i, j)), strict=True))
-    may = set(zip(*(a[cosines[i, j] >= similarity - 2e-9].tolist() for a in (i, j)), strict=True))
-    for kind in KINDS:
-        found = pairs_of(vectors, similarity, kind)
-        assert found == sorted(set(found))
-        assert must <= set(found) <= may
-
-
-@unhurried
-@given(unit_vectors(least=2), similarities, similarities)
-def test_a_higher_similarity_keeps_fewer_pairs(vectors, one, other):
-    low, high = sorted((one, other))
-    for kind in KINDS:
-        assert set(pairs_of(vectors, high, kind)) <= set(pairs_of(vectors, low, kind))
-
-
-@unhurried
-@given(unit_vectors(least=2), similarities, st.randoms(use_true_random=False))
-def test_renumbering_the_vectors_renumbers_the_pairs(vectors, similarity, random):
-    order = random.sample(range(len(vectors)), len(vectors))
-    moved = {tuple(sorted((order[i], order[j]))) for i, j in pairs_of(vectors[order], similarity, "numpy")}
-    assert moved == set(pairs_of(vectors, similarity, "numpy"))
 
 
 @unhurried

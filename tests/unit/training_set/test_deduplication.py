@@ -10,7 +10,7 @@ from memex_audit.errors import TrainingSetError
 from memex_audit.records import AuditResult, Finding, RunVerdict, Verdict
 from memex_audit.reporting.json_report import write_json
 from memex_audit.training_set.deduplication import Advice, advise, write_advice
-from memex_audit.training_set.duplicates import count_duplicates, group_images
+from memex_audit.training_set.duplicates import find_duplicates
 
 SIMILARITY = 0.9
 
@@ -27,10 +27,8 @@ def near_copies(draw):
 def advice_on(vectors, order=None):
     order = np.arange(len(vectors)) if order is None else order
     vectors, ids = vectors[order], [f"image {number:03}" for number in order]
-    cosines = vectors @ vectors.T
-    pairs = np.argwhere(np.triu(cosines >= SIMILARITY, 1))
-    counts, groups = count_duplicates(pairs, len(vectors)), group_images(pairs, len(vectors))
-    return list(advise(vectors, ids, counts, groups, similarity=SIMILARITY)), counts, groups
+    found = find_duplicates(vectors, SIMILARITY, example_ids=ids)
+    return list(advise(vectors, ids, found.counts, found.groups)), found.counts, found.groups
 
 
 @given(near_copies())

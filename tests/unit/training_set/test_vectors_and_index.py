@@ -5,9 +5,10 @@ import pytest
 
 from memex_audit.errors import EmbedderError, TrainingSetError
 from memex_audit.protocols import Index
-from memex_audit.training_set import build_index, faiss_index, numpy_index
+from memex_audit.training_set import build_index, index, numpy_index, vectors
 from memex_audit.training_set.faiss_index import FaissIndex
 from memex_audit.training_set.numpy_index import NumpyIndex
+from memex_audit.training_set.vectors import ArrayVectors
 
 both = pytest.mark.parametrize("kind", ["faiss", "numpy"])
 
@@ -15,8 +16,9 @@ both = pytest.mark.parametrize("kind", ["faiss", "numpy"])
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Blocks smaller than the sets here, so that their seams are tested."""
-    monkeypatch.setattr(faiss_index, "BLOCK", 7)
-    monkeypatch.setattr(numpy_index, "SCORES", 700)
+    monkeypatch.setattr(vectors, "ROWS_AT_A_TIME", 7)
+    monkeypatch.setattr(numpy_index, "SCORES", 70)
+    monkeypatch.setattr(numpy_index, "QUERIES", 10)
 
 
 def unit(n, d=16, seed=0):
@@ -55,25 +57,12 @@ def test_asking_for_more_than_there_is_gives_what_there_is(kind, queries, n, sha
 
 
 @both
-def test_equal_vectors_are_neighbors_even_at_a_similarity_of_one(kind):
-    vectors = unit(4)[[0, 1, 0, 2, 0, 3]]
-    pairs = np.concatenate(list(build_index(vectors, ids(6), kind=kind).neighbor_pairs(1.0)))
-    assert pairs.tolist() == [[0, 2], [0, 4], [2, 4]]
-
-
-@both
-def test_equal_vectors_whose_float32_product_is_below_one_are_neighbors_too(kind):
-    vectors = unit(50, d=64)
-    assert (np.einsum("nd,nd->n", vectors, vectors) < 1).any()
-    pairs = np.concatenate(
-        list(build_index(vectors.repeat(2, axis=0), ids(100), kind=kind).neighbor_pairs(1.0))
-    )
-    assert pairs.tolist() == [[2 * i, 2 * i + 1] for i in range(50)]
-
-
-@both
-def test_a_set_of_one_has_no_pairs(kind):
-    assert sum(map(len, build_index(unit(1), ids(1), kind=kind).neighbor_pairs(0.5))) == 0
+def test_vectors_on_disk_are_searched_as_an_array_is(kind, tmp_path):
+    np.save(tmp_path / "vectors.npy", unit(100))
+    mapped = ArrayVectors(np.load(tmp_path / "vectors.npy", mmap_mode="r"))
+    found = build_index(mapped, ids(100), kind=kind).search(unit(23, seed=1), 9)
+    expected = build_index(unit(100), ids(100), kind=kind).search(unit(23, seed=1), 9)
+    np.testing.assert_array_equal(found, expected)
 
 
 @both
@@ -101,3 +90,9 @@ def test_macos_gets_the_index_without_a_second_libomp(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     assert isinstance(build_index(unit(2), ids(2)), NumpyIndex)
     assert isinstance(build_index(unit(2), ids(2), kind="faiss"), FaissIndex)
+
+
+def test_more_than_is_worth_a_copy_is_searched_where_it_is(monkeypatch):
+    monkeypatch.setattr(index, "COPIED", 4 * 5 * 16 - 1)
+    assert isinstance(build_index(unit(5), ids(5)), NumpyIndex)
+    assert isinstance(build_index(unit(4), ids(4)), FaissIndex)
