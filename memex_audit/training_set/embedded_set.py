@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from memex_audit.errors import EmbedderError, TrainingSetError
 from memex_audit.records import SetAside
+from memex_audit.training_set.made_once import reading
 from memex_audit.training_set.shard_files import read_shard_column, read_shard_facts, vectors_path
 from memex_audit.training_set.texts import Texts
 from memex_audit.whole_file import write_whole
@@ -98,6 +99,11 @@ class ShardVectors:
 
 
 def _map_shard(folder: Path, number: int, lengths: Sequence[int], dimension: int) -> "NDArray[np.float16]":
+    with reading(folder):
+        return _mapped(folder, number, lengths, dimension)
+
+
+def _mapped(folder: Path, number: int, lengths: Sequence[int], dimension: int) -> "NDArray[np.float16]":
     shard: NDArray[np.float16] = np.load(vectors_path(folder, number), mmap_mode="r")
     if shard.shape != (lengths[number], dimension) or shard.dtype != np.float16:
         expected = (lengths[number], dimension)

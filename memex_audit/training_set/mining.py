@@ -3,19 +3,17 @@
 import hashlib
 import json
 import re
-import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memex_audit.claims import Claims
 from memex_audit.config import MAX_PIXELS
-from memex_audit.errors import ConfigurationError, StoreError, StoreUnwritable, TrainingSetError
+from memex_audit.errors import ConfigurationError, TrainingSetError
 from memex_audit.protocols import Embedder, Index, TrainingSet
 from memex_audit.records import AuditPrompt, PromptSet, SetAside
 from memex_audit.training_set.index import IndexKind, build_index
+from memex_audit.training_set.made_once import claims_of, make_once, reading, writing
 from memex_audit.training_set.prompt_files import read_prompt_file
 from memex_audit.training_set.prompts import normalize, select_from
 
@@ -49,23 +47,23 @@ class MinedSet:
 
     def load_vectors(self) -> "ShardVectors":
         """Return the embeddings in the order of `load_example_ids`; they stay on disk until asked for."""
-        with _reading(self.folder):
+        with reading(self.folder):
             return _embedded(self.folder).vectors
 
     def load_embeddings(self) -> "NDArray[np.float32]":
         """Return all embeddings in memory, float32 (n, d): 2 GB a million of them. See `load_vectors`."""
-        with _reading(self.folder):
+        with reading(self.folder):
             vectors = _embedded(self.folder).vectors
             return vectors.block(0, len(vectors))
 
     def load_example_ids(self) -> Sequence[str]:
         """Return the id of every example of the set."""
-        with _reading(self.folder):
+        with reading(self.folder):
             return _embedded(self.folder).texts("id")
 
     def load_uncaptioned_ids(self) -> tuple[str, ...]:
         """Return the id of every example that has no caption."""
-        with _reading(self.folder):
+        with reading(self.folder):
             embedded = _embedded(self.folder)
             ids, captions = embedded.texts("id"), embedded.texts("caption")
             rows = [row for row, caption in enumerate(captions) if not normalize(caption)]
@@ -80,7 +78,7 @@ class MinedSet:
         """Return each example's number of near-copies and its group, each int64 (n,)."""
         from memex_audit.training_set.embedded_set import read_numbers
 
-        with _reading(self.folder):
+        with reading(self.folder):
             path = _duplicates(self.folder, self.similarity)
             return read_numbers(path, "count"), read_numbers(path, "group")
 
@@ -92,18 +90,18 @@ class MinedSet:
         def select(partial: Path) -> None:
             from memex_audit.training_set.prompt_table import write_table
 
-            with _reading(self.folder):
+            with reading(self.folder):
                 table = _caption_table(self.folder, _duplicates(self.folder, self.similarity))
                 found = tuple(table.record(prompt) for prompt in table.find(prompt_ids).tolist())
             write_table(partial, replace(self.prompts, prompts=found, strata=(), set_aside=()))
 
-        _once(listed, select)
-        with _reading(self.folder):
+        make_once(listed, select)
+        with reading(self.folder):
             return read_prompt_file(listed).prompts
 
     def load_index(self, *, kind: IndexKind | None = None) -> Index:
         """Build an exact index over all examples; `kind` as in `build_index`."""
-        return build_index(self.load_embeddings(), self.load_example_ids(), kind=kind)
+        return build_index(self.load_vectors(), self.load_example_ids(), kind=kind)
 
 
 def mine(
@@ -142,9 +140,9 @@ def mine(
     _check_options(max_prompts, similarity)
     folder = _folder_of(training_set, embedder_name, cache)
     if not (folder / FACTS).exists():
-        with _writing(cache):
+        with writing(cache):
             _embed(open_shards(training_set, embedder_name=embedder_name, cache=cache), embedder, progress)
-    with _reading(folder):
+    with reading(folder):
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         threshold = float(facts["duplicate_similarity"] if similarity is None else similarity)
         content_fingerprint = str(facts["content_fingerprint"])
@@ -154,13 +152,13 @@ def mine(
     def select(partial: Path) -> None:
         from memex_audit.training_set.prompt_table import write_table
 
-        _once(duplicates, lambda path: _join(folder, path, threshold))
-        with _reading(folder):
+        make_once(duplicates, lambda path: _join(folder, path, threshold))
+        with reading(folder):
             prompts = _select(folder, duplicates, max_prompts, seed)
         write_table(partial, prompts)
 
-    _once(selected, select)
-    with _reading(folder):
+    make_once(selected, select)
+    with reading(folder):
         prompts = replace(read_prompt_file(selected), set_aside=_read_set_aside(folder))
     return MinedSet(
         prompts=prompts,
@@ -190,11 +188,6 @@ def open_shards(training_set: TrainingSet, *, embedder_name: str, cache: Path) -
     contents = _contents_of(training_set, cache)
     folder = cache / _embedded_key(training_set, contents, embedder_name)
     return EmbeddedShards(folder, training_set, content_fingerprint=contents)
-
-
-def claims_of(cache: Path) -> Claims:
-    """Return the claims of all processes that use this cache."""
-    return Claims(cache / "claims")
 
 
 def _embed(shards: "EmbeddedShards", embedder: Callable[[], Embedder], progress: "Progress | None") -> None:
@@ -243,8 +236,8 @@ def _contents_of(training_set: TrainingSet, cache: Path) -> str:
             )
         path.write_text(contents, encoding="utf-8")
 
-    _once(remembered, note)
-    with _reading(remembered):
+    make_once(remembered, note)
+    with reading(remembered):
         contents = remembered.read_text(encoding="utf-8")
         if not re.fullmatch("[0-9a-f]{64}", contents):
             raise ValueError("no SHA-256")
@@ -259,60 +252,6 @@ def _key(*parts: str) -> str:
     return hashlib.sha256("\0".join((str(FORMAT), *parts)).encode()).hexdigest()[:24]
 
 
-def _once(path: Path, make: Callable[[Path], object]) -> None:
-    """Let one process make `path` under another name and rename it; others wait until it is there.
-
-    Raises:
-        StoreUnwritable: it cannot be written; what was half made is gone.
-    """
-    if path.exists():
-        return
-    with _writing(path.parent), claims_of(path.parent).hold([path.name]):
-        if path.exists():
-            return
-        partial = path.with_name(f".partial-{path.name}")
-        # Left by a process that was killed: nobody else writes it, the claim is ours.
-        _remove(partial)
-        try:
-            make(partial)
-            partial.replace(path)
-        finally:
-            _remove(partial)
-
-
-@contextmanager
-def _writing(cache: Path) -> Iterator[None]:
-    """Name the cache where it cannot be written."""
-    try:
-        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise StoreUnwritable(
-            f"the cache of the training set {cache} must be writable, got {error.strerror or error}; free "
-            "space or name another store with --memex-store."
-        ) from error
-
-
-@contextmanager
-def _reading(folder: Path) -> Iterator[None]:
-    """Name the cache where it is not as it was written."""
-    try:
-        yield
-    except (OSError, EOFError, ValueError, KeyError, TypeError, TrainingSetError) as error:
-        reason = " ".join(str(error).split())
-        raise StoreError(
-            f"the cache of the training set {folder} must be as it was written, got a damaged one "
-            f"({reason}); delete it and run again: the set is mined anew."
-        ) from error
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
 def _duplicates(folder: Path, similarity: float) -> Path:
     return folder / f"duplicates-{similarity!r}.parquet"
 
@@ -321,7 +260,7 @@ def _join(folder: Path, path: Path, similarity: float) -> None:
     from memex_audit.training_set.duplicates import find_duplicates
     from memex_audit.training_set.embedded_set import write_duplicates
 
-    with _reading(folder):
+    with reading(folder):
         vectors, ids = _embedded(folder).vectors, _embedded(folder).texts("id")
     found = find_duplicates(vectors, similarity, example_ids=ids)
     write_duplicates(path, found.counts, found.groups)

@@ -1,15 +1,14 @@
 """Where in a WebDataset tar each sample lies: headers are read, nothing is unpacked."""
 
 import json
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
 from memex_audit.records import SetAside
 from memex_audit.training_set.captions import PICTURES
 from memex_audit.training_set.set_files import SetFiles
+from memex_audit.training_set.tar_headers import Header, read_headers
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -54,13 +53,10 @@ def list_samples(files: SetFiles, name: str) -> Iterator[Sample | SetAside]:
     samples: dict[str, Sample] = {}
     faults: list[SetAside] = []
     try:
-        with files.open(name) as file, tarfile.open(fileobj=file, mode="r:") as archive:
-            while (member := archive.next()) is not None:
-                # Else the archive keeps every header, a kilobyte each.
-                archive.members.clear()  # type: ignore[attr-defined]
-                if fault := _take(member, name, samples):
-                    faults.append(fault)
-    except (OSError, tarfile.TarError, ValueError) as error:
+        with files.open(name) as file:
+            taken = (_take(header, name, samples) for header in read_headers(file))
+            faults.extend(fault for fault in taken if fault)
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         kept = f"after {len(samples):,} samples" if samples else "from its beginning"
         faults.append(SetAside(what=name, reason=f"unreadable tar, {kept}: {reason}"))
@@ -68,24 +64,25 @@ def list_samples(files: SetFiles, name: str) -> Iterator[Sample | SetAside]:
     yield from faults
 
 
-def _take(member: tarfile.TarInfo, name: str, samples: dict[str, Sample]) -> SetAside | None:
+def _take(header: Header, name: str, samples: dict[str, Sample]) -> SetAside | None:
     """Put a file of an archive to its sample; say why it is none where that loses something."""
-    if member.isdir():
+    if header.is_folder:
         return None
-    what = f"{name}: {member.name}"
-    path = PurePosixPath(member.name)
-    if path.is_absolute() or ".." in path.parts:
+    what = f"{name}: {header.name}"
+    # Not pathlib: there are millions of names.
+    *folders, last = [part for part in header.name.split("/") if part not in ("", ".")] or [""]
+    if header.name.startswith("/") or ".." in (*folders, last):
         return SetAside(what=what, reason="its path leads out of the archive")
-    if not member.isreg():
+    if not header.is_regular:
         return SetAside(what=what, reason="no regular file")
-    key, _, suffix = path.name.partition(".")
+    key, _, suffix = last.partition(".")
     suffix = suffix.lower()
     if not key or (suffix not in (TEXT, JSON) and f".{suffix}" not in PICTURES):
         return None  # img2dataset writes checksums and more beside
-    whole_key = (path.parent / key).as_posix()
+    whole_key = "/".join((*folders, key))
     example_id = f"{name.removesuffix('.tar')}:{whole_key}"
     sample = samples.setdefault(whole_key, Sample(id=example_id, file=name))
-    found = Member(member.offset_data, member.size)
+    found = Member(header.offset, header.size)
     if suffix in (TEXT, JSON):
         sample.texts.setdefault(suffix, found)
     elif sample.picture is None:

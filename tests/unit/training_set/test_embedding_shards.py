@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from memex_audit.errors import EmbedderError, TrainingSetError
+from memex_audit.errors import EmbedderError, StoreError, TrainingSetError
 from memex_audit.training_set import embedding_shards, mine, open_training_set
 from memex_audit.training_set.embedded_set import EmbeddedSet
 from memex_audit.training_set.embedding_shards import EmbeddedShards
@@ -98,9 +98,7 @@ def test_vectors_that_are_none_name_their_shard_and_the_others_stay(run, embedde
         return vectors
 
     embedder.embed = embed
-    message = (
-        r"of unit norm, got norms off by up to nan in shard 1 from '4\.png' on; correct it and run"
-    )
+    message = r"of unit norm, got norms off by up to nan in shard 1 from '4\.png' on; correct it and run"
     with pytest.raises(EmbedderError, match=message):
         run()
     assert shards_of(tmp_path) == ["000000.npy"]
@@ -247,7 +245,10 @@ def test_rows_are_read_from_whatever_shards_they_lie_in(run, monkeypatch):
 def test_a_shard_of_another_length_than_when_the_set_was_finished_is_damage(run):
     folder = run().folder
     np.save(folder / "shards" / "000001.npy", np.zeros((2, 192), np.float16))
-    with pytest.raises(ValueError, match=r"shard 1 holds float16 \(2, 192\), not float16 \(3, 192\)"):
+    message = (
+        r"as it was written, got a damaged one \(shard 1 holds float16 \(2, 192\), not float16 \(3, 192\)"
+    )
+    with pytest.raises(StoreError, match=message):
         EmbeddedSet(folder).vectors.block(0, 9)
 
 

@@ -18,7 +18,7 @@ from memex_audit.errors import (
 )
 from memex_audit.records import TrainingExample
 from memex_audit.training_set import embedded_set, embedding_shards, mine, open_training_set
-from memex_audit.training_set.mining import _once
+from memex_audit.training_set.made_once import make_once
 
 
 def never():
@@ -217,7 +217,7 @@ def test_what_a_killed_run_left_is_cleared(tmp_path):
     partial = tmp_path / ".partial-made"
     partial.mkdir()
     (partial / "half").write_text("x")
-    _once(tmp_path / "made", lambda path: path.mkdir())
+    make_once(tmp_path / "made", lambda path: path.mkdir())
     assert list((tmp_path / "made").iterdir()) == []
     assert not partial.exists()
 
@@ -233,7 +233,7 @@ def test_of_several_at_once_one_makes_it_and_the_others_wait(tmp_path):
 
     def work():
         started.wait()
-        _once(tmp_path / "thing", make)
+        make_once(tmp_path / "thing", make)
         assert (tmp_path / "thing").read_text() == "done"
 
     threads = [threading.Thread(target=work) for _ in range(4)]
