@@ -104,8 +104,9 @@ def _extended(file: "BufferedReader", kind: bytes, offset: int, size: int) -> di
     found, place = {}, 0
     while place < len(data):
         length, _, _ = data[place:].partition(b" ")
-        record = data[place : place + int(length)]
-        if not record.endswith(b"\n"):
+        n = int(length) if length.isdigit() else 0
+        record = data[place : place + n]
+        if len(record) < max(n, 1) or not record.endswith(b"\n"):
             raise ValueError(f"an extended header that is none at byte {offset:,}")
         key, _, value = record[len(length) + 1 : -1].partition(b"=")
         if key in (b"path", b"size"):
