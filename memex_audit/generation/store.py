@@ -1,30 +1,32 @@
-"""What was drawn, kept in unit files: a prompt's pictures number `first` to `last` in one Parquet file.
+"""What was drawn, kept in units: a prompt's pictures number `first` to `last`, many units in a pack.
 
-    units/<model key>/<settings digest>/<prompt hash[:2]>/<prompt hash>/<first>-<last>.parquet
+    units/<model key>/<settings digest>/<writer>.pack and .jsonl    see packs.py
+    units/<model key>/<settings digest>/claims/                     who draws for which prompt
 
 How many pictures an audit wants is not part of the identity: a longer look adds a unit and replaces none.
-Who draws pictures of a prompt holds the prompt's lock, a file beside its units.
+Who draws pictures of a prompt holds the claim on it. No lock of the operating system is used: any number of
+processes may share a store, on one machine or over a network file system.
 """
 
 import hashlib
-import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
-from memex_audit.errors import StoreUnwritable, UnitDamaged
+from memex_audit.claims import Claims
+from memex_audit.errors import StoreError, StoreUnwritable, UnitDamaged
 from memex_audit.generation.fingerprints import model_key
+from memex_audit.generation.packs import PACK, Packs, Place, damaged
 from memex_audit.generation.seeds import image_seed
-from memex_audit.generation.unit_file import Summary, read_unit, remove_partial_files, write_unit
+from memex_audit.generation.unit import Summary, decode_unit, encode_unit
 from memex_audit.records import Generation, GenerationRequest
 
-UNIT_NAME = re.compile(r"(\d+)-(\d+)")
-LOCK = ".lock"
+CLAIMS = "claims"
 # Root mean square of the differences of two pictures' blocks, in levels of 255, up to which they are taken
 # for one picture: another batch or another machine rounds otherwise.
 SAME_PICTURE = 4.0
@@ -76,9 +78,19 @@ class UnitStore:
         self.keeps_pixels = keeps_pixels
 
     def missing(self, prompt: str, n: int) -> list[int]:
-        """Return which of the pictures 0 ... n - 1 are not there yet."""
-        covered = {number for first, last, _ in self._unit_files(prompt) for number in range(first, last + 1)}
+        """Return which of the pictures 0 ... n - 1 are not there yet, as far as is known.
+
+        Under the prompt's lock that is sure; else another process may have drawn them meanwhile.
+        """
+        covered = {number for place in self._places(prompt) for number in range(place.first, place.last + 1)}
         return [number for number in range(n) if number not in covered]
+
+    def state_of(self, prompt: str) -> list[list[object]]:
+        """Identify the prompt's units as they are, without reading them; it changes when one of them does.
+
+        What was concluded from the pictures is concluded anew where this has changed (judged.py).
+        """
+        return [[place.first, place.last, place.size, place.crc] for place in self._places(prompt)]
 
     def request(self, prompt: str, number: int) -> GenerationRequest:
         """Return the request whose answer is the prompt's picture of that number."""
@@ -92,9 +104,9 @@ class UnitStore:
             StoreError: a unit cannot be read, or is of another version.
         """
         found: dict[int, Generation] = {}
-        for begin, last, path in self._unit_files(prompt):
-            if begin < n and last >= first:
-                for number, picture in read_unit(path, self._requests(prompt, begin, last), n).items():
+        for place in self._places(prompt):
+            if place.first < n and place.last >= first:
+                for number, picture in self._read(prompt, place, n).items():
                     # It may be there twice: reduced, and with its pixels, which were drawn again.
                     if number not in found or found[number].reduced:
                         found[number] = picture
@@ -106,11 +118,9 @@ class UnitStore:
         Raises:
             StoreUnwritable: the disk is full or the store cannot be written; nothing half-written remains.
         """
-        folder = self._folder(prompt)
+        unit = encode_unit(numbers, generations, self._summarize)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            target = folder / f"{numbers[0]:06d}-{numbers[-1]:06d}.parquet"
-            write_unit(target, numbers, generations, self._summarize)
+            self._packs.append(key_of(prompt), numbers[0], numbers[-1], unit)
         except OSError as error:
             raise self._cannot_write(error) from error
 
@@ -135,44 +145,74 @@ class UnitStore:
         )
 
     def discard_damaged(self, prompt: str) -> None:
-        """Delete the prompt's damaged units: their pictures are then missing, and can be drawn anew.
+        """Discard the prompt's damaged units: their pictures are then missing, and can be drawn anew.
 
         Raises:
             StoreUnwritable: the store cannot be written.
         """
         with self.lock([prompt]):
-            for first, last, path in self._unit_files(prompt):
+            for place in self._places(prompt):
                 try:
-                    read_unit(path, self._requests(prompt, first, last), last + 1)
+                    self._read(prompt, place, place.last + 1)
                 except UnitDamaged:
-                    self._discard(path)
+                    self._discard(place)
 
     @contextmanager
     def lock(self, prompts: Sequence[str]) -> Iterator[None]:
-        """Hold the locks of prompts: who comes second waits, then finds the work done.
+        """Hold the claims on prompts, and see what others drew: who comes second waits, then finds it done.
 
         Runs that share some of their prompts (another selection, another batch size) wait for each other
-        only there. The locks are taken in one order by all, so that none waits for one who waits for it.
+        only there.
 
         Raises:
             StoreUnwritable: the store cannot be written.
         """
         with ExitStack() as held:
             try:
-                for folder in sorted(set(map(self._folder, prompts))):
-                    folder.mkdir(parents=True, exist_ok=True)
-                    held.enter_context(FileLock(folder / LOCK))
-                    remove_partial_files(folder)
+                held.enter_context(self._claims.hold([key_of(prompt) for prompt in prompts]))
             except OSError as error:
                 raise self._cannot_write(error) from error
+            self._packs.refresh()
             yield
 
-    def _discard(self, path: Path) -> None:
+    @cached_property
+    def _packs(self) -> Packs:
+        """The packs of this model and these settings, with what is in them so far."""
+        refuse_older_store(self._units)
+        packs = Packs(self._units)
+        packs.refresh()
+        return packs
+
+    @cached_property
+    def _claims(self) -> Claims:
+        return Claims(self._units / CLAIMS)
+
+    def _places(self, prompt: str) -> list[Place]:
+        return self._packs.places(key_of(prompt))
+
+    def _read(self, prompt: str, place: Place, n: int) -> dict[int, Generation]:
+        path = self._units / f"{place.pack}{PACK}"
         try:
-            path.unlink(missing_ok=True)
+            unit = self._packs.read(place)
+        except OSError as error:
+            raise StoreError(
+                f"the pack {path} must be readable, got {_reason(error)}; check its permissions and its disk."
+            ) from error
+        try:
+            return decode_unit(unit, self._requests(prompt, place.first, place.last), n)
+        except ValueError as error:
+            raise damaged(path, place, error) from error
+
+    def _discard(self, place: Place) -> None:
+        try:
+            self._packs.discard(place)
         except OSError as error:
             raise self._cannot_write(error) from error
-        self._note(f"a unit file was damaged and its pictures drawn anew: {path.relative_to(self._root)}")
+        pack = (self._units / f"{place.pack}{PACK}").relative_to(self._root)
+        self._note(
+            f"pictures {place.first} to {place.last} of a prompt were damaged and drawn anew: in {pack}, at "
+            f"byte {place.offset:,}"
+        )
 
     def _cannot_write(self, error: OSError) -> StoreUnwritable:
         return StoreUnwritable(
@@ -180,20 +220,28 @@ class UnitStore:
             "another with --memex-store. What was generated before is kept."
         )
 
-    def _folder(self, prompt: str) -> Path:
-        text = unicodedata.normalize("NFC", prompt).encode("utf-8", "surrogatepass")
-        digest = hashlib.sha256(text).hexdigest()
-        return self._units / digest[:2] / digest
-
     def _requests(self, prompt: str, first: int, last: int) -> list[tuple[int, GenerationRequest]]:
         return [(number, self.request(prompt, number)) for number in range(first, last + 1)]
 
-    def _unit_files(self, prompt: str) -> list[tuple[int, int, Path]]:
-        folder = self._folder(prompt)
-        if not folder.is_dir():
-            return []
-        named = ((UNIT_NAME.fullmatch(path.stem), path) for path in sorted(folder.glob("*.parquet")))
-        return [(int(name[1]), int(name[2]), path) for name, path in named if name]  # no stray copies
+
+def key_of(prompt: str) -> str:
+    """Return what a prompt is called in manifests and claims: SHA-256 of its text in NFC."""
+    text = unicodedata.normalize("NFC", prompt).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(text).hexdigest()
+
+
+def refuse_older_store(units: Path) -> None:
+    """Refuse a folder that holds a file for each prompt and look, as memex-audit wrote them before.
+
+    Raises:
+        StoreError: it does.
+    """
+    if any(path.is_dir() for path in units.glob("[0-9a-f][0-9a-f]")):
+        raise StoreError(
+            f"the store {units} must be of packs, got one of an older memex-audit, with a file for each "
+            "prompt; `memex store compact` packs what it holds and loses nothing, or name another store with "
+            "--memex-store."
+        )
 
 
 def _reason(error: OSError) -> str:

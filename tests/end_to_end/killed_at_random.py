@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from memex_audit.extraction.calibration_file import read_calibration, write_calibration
+from memex_audit.generation import packs
 from memex_audit.generation.filling import draw, fill
 from memex_audit.generation.store import UnitStore
 from memex_audit.records import Calibration, Generation, GenerationRequest
@@ -81,8 +82,16 @@ def run_and_exit(work: Callable[[int], None], worker: int) -> None:
 
 
 def slow_down_the_disk() -> None:
-    """Write Parquet files in two halves, so that many kills find half a file."""
+    """Write Parquet files, units and manifests in two halves, so that many kills find half of one."""
     write = pq.write_table
+
+    def append_slowly(path: Path, data: bytes) -> int:
+        with path.open("ab", buffering=0) as file:
+            offset = file.tell()
+            file.write(data[: len(data) // 2])
+            time.sleep(0.02)
+            file.write(data[len(data) // 2 :])
+        return offset
 
     def write_slowly(table: pa.Table, path: Path, **options: Any) -> None:
         whole = io.BytesIO()
@@ -94,6 +103,19 @@ def slow_down_the_disk() -> None:
             file.write(data[len(data) // 2 :])
 
     pq.write_table = write_slowly
+    packs._append = append_slowly
+
+
+def torn_packs(store: Path) -> int:
+    """Count the packs that are longer than their manifests say: a unit or its line is half-written."""
+    torn = 0
+    for pack in store.rglob(f"*{packs.PACK}"):
+        manifest = pack.with_suffix(packs.MANIFEST)
+        text = manifest.read_text() if manifest.exists() else ""
+        lines = map(json.loads, text[: text.rfind("\n") + 1].splitlines())
+        ends = [line["offset"] + line["size"] for line in lines]
+        torn += pack.stat().st_size > max(ends, default=0)
+    return torn
 
 
 # -- drawing
@@ -130,11 +152,9 @@ def kill_drawing(folder: Path, kills: int, seed: int) -> dict[str, Any]:
     """Kill two processes that draw the same pictures into one store, in other orders and batch sizes."""
     log = folder / "drawn.log"
     log.touch()
-    seen = dict.fromkeys(
-        ("looks", "kills_at_work", "stored_and_drawn_again", "in_flight", "partial_files"), 0
-    )
+    seen = dict.fromkeys(("looks", "kills_at_work", "stored_and_drawn_again", "in_flight", "torn_packs"), 0)
     stored: set[tuple[str, int]] = set()
-    n_read = 0
+    n_read = n_torn = 0
 
     def work(worker: int) -> None:
         generator = Slow(log, pause=0.015)
@@ -147,21 +167,22 @@ def kill_drawing(folder: Path, kills: int, seed: int) -> dict[str, Any]:
                 fill(store, lambda: generator, batch, n, batch_size=batch_size)
 
     def look() -> None:
-        nonlocal n_read
+        nonlocal n_read, n_torn
         drawn = log.read_text().splitlines()
         new = [(prompt, int(seed)) for prompt, seed in (line.split("\t") for line in drawn[n_read:])]
         n_read = len(drawn)
         store = open_store(folder / "store")
         seen["looks"] += 1
         seen["stored_and_drawn_again"] += sum(picture in stored for picture in new)
-        seen["partial_files"] += len(list((folder / "store").rglob("*.partial")))
+        seen["torn_packs"] += torn_packs(folder / "store") > n_torn
+        n_torn = torn_packs(folder / "store")
         # Reading checks every unit: a half file would be refused.
         stored.update((p, g.request.seed) for p in PROMPTS for g in store.read(p, 10))
         seen["in_flight"] += sum(picture not in stored for picture in new)
         seen["kills_at_work"] += any(store.missing(p, n) for prompts, n in LOOKS for p in prompts)
 
     def half_written() -> bool:
-        return any((folder / "store").rglob("*.partial"))
+        return torn_packs(folder / "store") > n_torn
 
     kill_at_random(work, kills, seed, longest=0.15, look=look, half_written=half_written)
 
@@ -179,7 +200,6 @@ def kill_drawing(folder: Path, kills: int, seed: int) -> dict[str, Any]:
         "pictures": len((folder / "other.log").read_text().splitlines()),
         "drawn": n_read,
         "differing_prompts": differing,
-        "left_partial_files": len(list((folder / "store").rglob("*.partial"))),
     }
 
 

@@ -9,11 +9,11 @@ import subprocess
 import sys
 from functools import partial
 
-import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
 from memex_audit.cli import main
+from memex_audit.generation.packs import PACK, Packs
 
 CLEAN = tuple(f"clean picture {i}" for i in range(8))
 OPTIONS = ("--memex-prompts", "prompts.csv", "--memex-limit", "0.5")
@@ -31,12 +31,23 @@ def one_line(text):
     return " ".join(part.removeprefix("E").strip() for part in text.splitlines())
 
 
+def packs(project):
+    """Return the packs of the only model and settings of the store."""
+    (folder,) = (project.path / ".memex" / "units").glob("*/*")
+    found = Packs(folder)
+    found.refresh()
+    return found
+
+
 def units(project):
-    return sorted((project.path / ".memex" / "units").rglob("*.parquet"))
+    """Return where the units of the store lie, by prompt and number."""
+    return sorted(packs(project).all_places(), key=lambda place: (place.prompt, place.first))
 
 
-def partial_files(project):
-    return list((project.path / ".memex").rglob("*.partial"))
+def left_behind(project):
+    """Return what no process of a store that rests should have left there."""
+    store = project.path / ".memex"
+    return [path for pattern in ("*.partial", "*.claim", "*.takeover") for path in store.rglob(pattern)]
 
 
 # -- full and read-only
@@ -60,14 +71,14 @@ def test_a_full_disk_is_one_line_keeps_what_was_drawn_and_the_next_run_goes_on(p
     assert "Traceback" not in run.stdout
     kept = units(project)
     assert len(kept) == 2
-    assert partial_files(project) == []
+    assert left_behind(project) == []
     before = [line.split("\t")[0] for line in project.drawn]
     assert len(before) == (2 + 2) * 4  # two that were kept, and the batch of two that could not be
 
     project.audit(*OPTIONS)
     found = result(project)
     assert len(found["findings"]) == 10
-    assert all(unit.exists() for unit in kept)
+    assert set(kept) < set(units(project))
     after = [line.split("\t")[0] for line in project.drawn][len(before) :]
     assert set(after) == set(CLEAN)
     assert len(after) == len(CLEAN) * 4
@@ -174,29 +185,34 @@ def test_a_unit_truncated_by_hand_is_noted_and_drawn_anew(project):
     project.prompts(*CLEAN)
     project.audit(*OPTIONS)
     first, n_drawn = result(project), len(project.drawn)
-    damaged = units(project)[3]
-    damaged.write_bytes(damaged.read_bytes()[:200])
+    last = max(units(project), key=lambda place: place.offset)
+    pack = packs(project).folder / f"{last.pack}{PACK}"
+    pack.write_bytes(pack.read_bytes()[: last.offset + 200])
     run = project.audit(*OPTIONS)
     assert run.ret == 0
     again = result(project)
     assert len(project.drawn) == n_drawn + 4
     assert again["findings"] == first["findings"]
-    name = damaged.relative_to(project.path / ".memex").as_posix()
-    assert again["notes"] == [f"a unit file was damaged and its pictures drawn anew: {name}"]
-    run.stdout.fnmatch_lines(["notes*a unit file was damaged*"])
+    name = pack.relative_to(project.path / ".memex").as_posix()
+    assert again["notes"] == [
+        f"pictures 0 to 3 of a prompt were damaged and drawn anew: in {name}, at byte {last.offset:,}"
+    ]
+    run.stdout.fnmatch_lines(["notes*pictures 0 to 3 of a prompt were damaged*"])
 
 
-def test_a_unit_of_an_older_version_is_one_line_and_the_other_prompts_are_audited(project):
+def test_a_store_of_an_older_version_is_one_line_and_left_as_it_is(project):
     project.prompts(*CLEAN)
     project.audit(*OPTIONS)
-    old = units(project)[0]
-    pq.write_table(pq.read_table(old).replace_schema_metadata({"memex_unit": "0"}), old)
+    older = packs(project).folder / "f2" / ("f2" + "0" * 62) / "000000-000003.parquet"
+    older.parent.mkdir(parents=True)
+    older.write_bytes(b"PAR1")
     run = project.audit(*OPTIONS)
     assert run.ret == 1
     text = one_line(run.stdout.str())
-    assert "must be of version 1, got '0': another memex-audit wrote it; name another store with" in text
+    assert "must be of packs, got one of an older memex-audit, with a file for each prompt" in text
+    assert "`memex store compact` packs what it holds and loses nothing" in text
     assert result(project)["verdict"] == "error"
-    assert len(result(project)["findings"]) >= len(CLEAN) - 2  # but those of its batch
+    assert older.read_bytes() == b"PAR1"
 
 
 # -- shared
@@ -226,7 +242,7 @@ def test_two_runs_at_once_on_one_store_draw_each_picture_once_and_both_end(proje
     assert [run.returncode for run in runs] == [0, 0, 0], ended
     assert len(project.drawn) == len(set(project.drawn)) == 4 * len(CLEAN)
     assert result(project)["verdict"] == "pass"
-    assert partial_files(project) == []
+    assert left_behind(project) == []
 
 
 # -- calibrations and settings files

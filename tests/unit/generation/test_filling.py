@@ -202,8 +202,12 @@ def test_a_damaged_unit_is_drawn_anew_and_nothing_else_is(tmp_path, keep):
     fill(store, Counting, PROMPTS, 2, batch_size=4)
     fill(store, Counting, PROMPTS, 4, batch_size=4)
     whole = {prompt: store.read(prompt, 4) for prompt in PROMPTS}
-    (unit, _) = sorted(path for path in store._folder("two").glob("*.parquet"))
-    unit.write_bytes(unit.read_bytes()[:keep])
+    (place, _) = store._places("two")
+    pack = tmp_path / "store" / "units" / ("f" * 32) / ("d" * 16) / f"{place.pack}.pack"
+    whole_pack = pack.read_bytes()
+    end = place.offset + place.size
+    blanked = bytes(whole_pack[place.offset : end][:keep]).ljust(place.size, b"\xff")
+    pack.write_bytes(whole_pack[: place.offset] + blanked + whole_pack[end:])
     generator = Counting()
     drawn = list(draw(store, lambda: generator, PROMPTS, 4, batch_size=4))
     assert generator.requests == [store.request("two", i) for i in (0, 1)]

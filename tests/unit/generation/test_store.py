@@ -1,20 +1,23 @@
 """What was drawn is kept whole, or not at all."""
 
+import json
 import re
+import resource
 import stat
 import threading
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from memex_audit.errors import StoreError, StoreUnwritable, UnitDamaged
 from memex_audit.extraction.block_sums import block_sums
+from memex_audit.generation import packs
 from memex_audit.generation.seeds import image_seed
 from memex_audit.generation.store import UnitStore, open_store_folder
-from memex_audit.generation.unit_file import SCHEMA
+from memex_audit.generation.unit import SCHEMA
 from memex_audit.records import Generation
 
 PROMPT = "a lighthouse"
@@ -56,6 +59,18 @@ def files(tmp_path):
     return sorted(path for path in (tmp_path / "store" / "units").rglob("*") if path.is_file())
 
 
+def pack_of(tmp_path):
+    """Return the one pack of the store, and its manifest."""
+    manifest, pack = files(tmp_path)
+    assert (manifest.suffix, pack.suffix) == (".jsonl", ".pack")
+    assert manifest.stem == pack.stem
+    return pack, manifest
+
+
+def reopened(store):
+    return open_store(store._root)
+
+
 def test_pictures_come_back_with_every_pixel_and_their_seeds(store):
     written = write(store, [0, 1, 2])
     read = store.read(PROMPT, 3)
@@ -73,21 +88,22 @@ def test_a_picture_set_aside_keeps_its_reason(store):
     assert store.read(PROMPT, 1) == [Generation(request=request, pixels=None, reason="not finite")]
 
 
-def test_the_block_sums_beside_a_picture_are_its_own(store, tmp_path):
+def test_the_block_sums_beside_a_picture_are_its_own(store):
     (generation,) = write(store, [0])
-    (row,) = pq.read_table(files(tmp_path)[0]).to_pylist()
-    assert (row["height"], row["width"]) == (20, 24)
-    assert row["block_sums"] == block_sums(generation.pixels[None]).sums[0].ravel().tolist()
+    (read,) = reopened(store).read(PROMPT, 1)
+    assert read.size == (20, 24)
+    np.testing.assert_array_equal(read.sums, block_sums(generation.pixels[None]).sums[0])
 
 
 def test_a_longer_look_adds_a_unit_and_replaces_none(store, tmp_path):
     write(store, range(4))
-    (first,) = files(tmp_path)
-    before = (first.read_bytes(), first.stat().st_mtime_ns)
+    pack, manifest = pack_of(tmp_path)
+    before = pack.read_bytes(), manifest.read_bytes()
     assert store.missing(PROMPT, 16) == list(range(4, 16))
     write(store, range(4, 16))
-    assert [path.name for path in files(tmp_path)] == ["000000-000003.parquet", "000004-000015.parquet"]
-    assert (first.read_bytes(), first.stat().st_mtime_ns) == before
+    assert pack.read_bytes().startswith(before[0])
+    assert manifest.read_bytes().startswith(before[1])
+    assert len(manifest.read_bytes().splitlines()) == 2
     assert [g.request.seed for g in store.read(PROMPT, 16)] == [image_seed(0, PROMPT, i) for i in range(16)]
 
 
@@ -131,140 +147,200 @@ def test_composed_and_decomposed_accents_share_their_pictures(store):
     assert store.missing("cafe\u0301", 1) == []
 
 
-def test_a_unit_stands_where_the_design_says(store, tmp_path):
+def test_a_pack_stands_where_the_design_says_and_its_manifest_names_each_unit(store, tmp_path):
     write(store, [0, 1])
-    folder = files(tmp_path)[0].relative_to(tmp_path / "store").parent.as_posix()
-    # sha256sum of "a lighthouse"
-    digest = "f2e40ed4875e649d794563627aba52f316f5dc191ad30dfda48f643c242d1e48"
-    assert folder == f"units/{'f' * 32}/{'d' * 16}/{digest[:2]}/{digest}"
+    pack, manifest = pack_of(tmp_path)
+    assert pack.relative_to(tmp_path / "store").parent.as_posix() == f"units/{'f' * 32}/{'d' * 16}"
+    assert json.loads(manifest.read_text()) == {
+        # sha256sum of "a lighthouse"
+        "prompt": "f2e40ed4875e649d794563627aba52f316f5dc191ad30dfda48f643c242d1e48",
+        "first": 0, "last": 1, "offset": 0, "size": pack.stat().st_size, "crc": zlib.crc32(pack.read_bytes()),
+    }  # fmt: skip
 
 
-def test_a_partial_file_is_no_unit(store, tmp_path):
+def test_each_store_that_writes_has_a_pack_of_its_own_and_all_are_read(store, tmp_path):
+    other = open_store(tmp_path / "store")
     write(store, [0])
-    whole = files(tmp_path)[0]
-    (whole.parent / ".000001-000003.parquet.99.partial").write_bytes(whole.read_bytes()[:50])
-    assert store.missing(PROMPT, 4) == [1, 2, 3]
-    assert len(store.read(PROMPT, 4)) == 1
+    write(other, [0], "another")
+    assert len(files(tmp_path)) == 4
+    read = reopened(store)
+    assert read.missing(PROMPT, 1) == read.missing("another", 1) == []
 
 
-def test_a_stray_copy_of_a_unit_is_no_unit(store, tmp_path):
+def test_a_pack_that_is_full_gets_no_further_unit(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(store._packs, "_pack_bytes", 5000)
+    for number in range(4):
+        write(store, [number])
+    sizes = [path.stat().st_size for path in files(tmp_path) if path.suffix == ".pack"]
+    assert len(sizes) > 1
+    assert len(reopened(store).read(PROMPT, 4)) == 4
+
+
+def test_what_another_process_wrote_is_known_under_the_lock(store, tmp_path):
+    other = open_store(tmp_path / "store")
+    assert other.missing(PROMPT, 1) == [0]
     write(store, [0])
-    whole = files(tmp_path)[0]
-    (whole.parent / "000001-000003 (1).parquet").write_bytes(b"")
-    assert store.missing(PROMPT, 4) == [1, 2, 3]
-    assert len(store.read(PROMPT, 4)) == 1
+    assert other.missing(PROMPT, 1) == [0]
+    with other.lock([PROMPT]):
+        assert other.missing(PROMPT, 1) == []
+    write(store, [1])
+    with other.lock([PROMPT]):
+        assert len(other.read(PROMPT, 2)) == 2
+
+
+def test_what_a_killed_process_left_half_written_is_no_unit(store, tmp_path):
+    write(store, [0])
+    pack, manifest = pack_of(tmp_path)
+    line = manifest.read_text()
+    with pack.open("ab") as file:
+        file.write(b"half a unit")
+    with manifest.open("a") as file:
+        file.write(line[:40])
+    read = reopened(store)
+    assert read.missing(PROMPT, 4) == [1, 2, 3]
+    assert len(read.read(PROMPT, 4)) == 1
+
+
+@pytest.mark.parametrize("line", ["no json", "[]", "{}", '{"prompt": 1, "first": null}', '"text"'])
+def test_a_line_of_a_manifest_that_is_none_loses_nothing_else(store, tmp_path, line):
+    write(store, [0])
+    _, manifest = pack_of(tmp_path)
+    manifest.write_text(f"{line}\n{manifest.read_text()}")
+    assert len(reopened(store).read(PROMPT, 1)) == 1
 
 
 def test_a_full_disk_leaves_nothing_behind_and_keeps_earlier_units(store, tmp_path, monkeypatch):
     write(store, [0])
-    before = files(tmp_path)
+    before = [(path, path.read_bytes()) for path in files(tmp_path)]
 
-    def fail(table, path, **options):
-        path.write_bytes(b"half")
+    def fail(path, data):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pq, "write_table", fail)
+        patch.setattr(packs, "_append", fail)
         with pytest.raises(
             StoreError, match=r"cannot be written \(No space left on device\); free space or name"
         ):
             write(store, [1, 2])
-    assert files(tmp_path) == before
+    assert [(path, path.read_bytes()) for path in files(tmp_path)] == before
     assert len(store.read(PROMPT, 3)) == 1
     write(store, [1, 2])
-    assert store.missing(PROMPT, 3) == []
+    assert store.missing(PROMPT, 3) == reopened(store).missing(PROMPT, 3) == []
+
+
+def test_a_unit_that_did_not_fit_is_cut_off_again(store, tmp_path):
+    write(store, [0])
+    before = pack_of(tmp_path)[0].read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # What is written beyond it fails part of the way, as on a full disk.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 100, limits[1]))
+    try:
+        with pytest.raises(StoreUnwritable, match=r"cannot be written .File too large"):
+            write(store, [1, 2])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert pack_of(tmp_path)[0].read_bytes() == before
+    write(store, [1, 2])
+    assert len(reopened(store).read(PROMPT, 3)) == 3
 
 
 def test_an_error_without_a_number_is_still_explained(store, monkeypatch):
-    def fail(table, path, **options):
+    def fail(path, data):
         raise OSError("quota of the file system")
 
-    monkeypatch.setattr(pq, "write_table", fail)
+    monkeypatch.setattr(packs, "_append", fail)
     with pytest.raises(StoreError, match=r"cannot be written \(quota of the file system\)"):
         write(store, [0])
-
-
-def test_an_interrupted_write_leaves_nothing_behind(store, tmp_path, monkeypatch):
-    def interrupt(table, path, **options):
-        path.write_bytes(b"half")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(pq, "write_table", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        write(store, [0])
-    assert files(tmp_path) == []
 
 
 @pytest.mark.parametrize("keep", [0, 3, 200, -1], ids=["empty", "three bytes", "200 bytes", "all but one"])
 def test_a_truncated_unit_is_named_with_what_to_do(store, tmp_path, keep):
     write(store, [0, 1])
-    (unit,) = files(tmp_path)
-    unit.write_bytes(unit.read_bytes()[:keep])
+    pack, _ = pack_of(tmp_path)
+    pack.write_bytes(pack.read_bytes()[:keep])
     with pytest.raises(
         UnitDamaged,
-        match=rf"the unit file {re.escape(str(unit))} must be as it was written, .*; delete it and run again",
+        match=rf"pictures 0 to 1 in {re.escape(str(pack))} at byte 0 must be as they were .*; run again",
     ):
         store.read(PROMPT, 2)
 
 
-def test_a_byte_that_changed_anywhere_in_a_unit_is_seen_and_never_gives_another_picture(store, tmp_path):
-    written = write(store, [0, 1])
-    (unit,) = files(tmp_path)
-    whole = unit.read_bytes()
-    damaged = 0
-    for position in range(4, len(whole), 7):
-        unit.write_bytes(whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :])
-        try:
-            read = store.read(PROMPT, 2)
-        except StoreError:
-            damaged += 1
-            continue
-        for one, other in zip(read, written, strict=True):
-            np.testing.assert_array_equal(one.pixels, other.pixels)
-    # What else changed are bytes of the footer that say nothing of a picture: Arrow's copy of the schema.
-    assert damaged > 1000
+def test_a_byte_that_changed_anywhere_in_a_unit_is_seen(store, tmp_path):
+    write(store, [0, 1])
+    pack, _ = pack_of(tmp_path)
+    whole = pack.read_bytes()
+    for position in range(0, len(whole), 7):
+        pack.write_bytes(whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :])
+        with pytest.raises(UnitDamaged, match="its checksum is another"):
+            store.read(PROMPT, 2)
 
 
-def spoil(unit, change):
-    """Rewrite a unit with changed rows; the file itself is faultless."""
-    rows = pq.read_table(unit).to_pylist()
-    change(rows)
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), unit)
+def spoil(tmp_path, change, metadata=None):
+    """Rewrite the only unit with a changed table; pack and manifest are faultless."""
+    pack, manifest = pack_of(tmp_path)
+    with pa.ipc.open_stream(pack.read_bytes()) as stream:
+        table = change(stream.read_all())
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    unit = bytes(sink.getvalue())
+    pack.write_bytes(unit)
+    line = json.loads(manifest.read_text()) | {"size": len(unit), "crc": zlib.crc32(unit)}
+    manifest.write_text(json.dumps(line) + "\n")
+
+
+def rows(change):
+    def changed(table):
+        listed = table.to_pylist()
+        change(listed)
+        return pa.Table.from_pylist(listed, schema=SCHEMA)
+
+    return changed
 
 
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        (lambda rows: rows[1].update(pixels=rows[1]["pixels"][:200]), "picture 1: "),
-        (lambda rows: rows[1].update(pixels=b"<html>"), "picture 1: cannot identify"),
-        (lambda rows: rows[0].update(height=3), "picture 0 is of another size"),
-        (lambda rows: rows[0].update(seed=7), "its pictures are not those that its name says"),
-        (lambda rows: rows.pop(), "its pictures are not those that its name says"),
-        (lambda rows: rows.reverse(), "its pictures are not those that its name says"),
+        (lambda rows: rows[1].update(pixels=rows[1]["pixels"][:200]), "a picture: "),
+        (lambda rows: rows[1].update(pixels=b"<html>"), "a picture: cannot identify"),
+        (lambda rows: rows[0].update(height=3), "a picture is of another size"),
+        (lambda rows: rows[0].update(block_sums=[1, 2]), "a picture has 2 block sums"),
+        (lambda rows: rows[0].update(seed=7), "its pictures are not those that its manifest says"),
+        (lambda rows: rows.pop(), "its pictures are not those that its manifest says"),
+        (lambda rows: rows.reverse(), "its pictures are not those that its manifest says"),
     ],
-    ids=["half a picture", "no picture", "another size", "another seed", "a row less", "another order"],
+    ids=["half a picture", "no picture", "another size", "two sums", "another seed", "a row less", "order"],
 )
-def test_a_unit_that_holds_other_things_than_its_name_says_is_damaged(store, tmp_path, change, found):
+def test_a_unit_that_holds_other_things_than_its_manifest_says_is_damaged(store, tmp_path, change, found):
     write(store, [0, 1])
-    spoil(files(tmp_path)[0], change)
+    spoil(tmp_path, rows(change))
     with pytest.raises(UnitDamaged, match=found):
-        store.read(PROMPT, 2)
+        reopened(store).read(PROMPT, 2)
 
 
 def test_a_unit_without_a_column_is_damaged(store, tmp_path):
     write(store, [0])
-    (unit,) = files(tmp_path)
-    pq.write_table(pq.read_table(unit).drop_columns(["seed"]), unit)
+    spoil(tmp_path, lambda table: table.drop_columns(["seed"]))
     with pytest.raises(UnitDamaged, match="no column seed"):
-        store.read(PROMPT, 1)
+        reopened(store).read(PROMPT, 1)
 
 
-def test_a_unit_under_another_name_is_damaged(store, tmp_path):
+def test_a_unit_that_is_no_stream_of_arrow_is_damaged(store, tmp_path):
+    write(store, [0])
+    pack, manifest = pack_of(tmp_path)
+    pack.write_bytes(b"something else")
+    line = json.loads(manifest.read_text()) | {"size": 14, "crc": zlib.crc32(b"something else")}
+    manifest.write_text(json.dumps(line) + "\n")
+    with pytest.raises(UnitDamaged, match="must be as they were"):
+        reopened(store).read(PROMPT, 1)
+
+
+def test_a_manifest_that_says_more_than_its_unit_holds_makes_it_damaged(store, tmp_path):
     write(store, [0, 1])
-    (unit,) = files(tmp_path)
-    unit.rename(unit.with_name("000000-000003.parquet"))
-    with pytest.raises(UnitDamaged, match="its pictures are not those that its name says"):
-        store.read(PROMPT, 4)
+    _, manifest = pack_of(tmp_path)
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"last": 3}) + "\n")
+    with pytest.raises(UnitDamaged, match="its pictures are not those that its manifest says"):
+        reopened(store).read(PROMPT, 4)
 
 
 def test_damaged_units_are_discarded_with_a_note_and_others_kept(tmp_path):
@@ -272,34 +348,57 @@ def test_damaged_units_are_discarded_with_a_note_and_others_kept(tmp_path):
     store = open_store(tmp_path / "store", note=notes.append)
     write(store, [0, 1])
     write(store, [2, 3])
-    first, second = files(tmp_path)
-    first.write_bytes(first.read_bytes()[:100])
+    pack, _ = pack_of(tmp_path)
+    pack.write_bytes(b"\0" + pack.read_bytes()[1:])
     store.discard_damaged(PROMPT)
-    assert store.missing(PROMPT, 4) == [0, 1]
-    assert second.exists()
+    assert store.missing(PROMPT, 4) == reopened(store).missing(PROMPT, 4) == [0, 1]
     assert notes == [
-        "a unit file was damaged and its pictures drawn anew: "
-        + first.relative_to(tmp_path / "store").as_posix()
+        "pictures 0 to 1 of a prompt were damaged and drawn anew: in "
+        f"{pack.relative_to(tmp_path / 'store').as_posix()}, at byte 0"
     ]
+    write(store, [0, 1])
+    assert len(reopened(store).read(PROMPT, 4)) == 4
 
 
-def test_a_unit_that_another_process_discarded_is_damaged(store, tmp_path, monkeypatch):
+def test_a_pack_that_is_gone_is_damage_of_its_units(store, tmp_path):
     write(store, [0])
-    (unit,) = files(tmp_path)
-    listed = store._unit_files(PROMPT)
-    unit.unlink()
-    monkeypatch.setattr(store, "_unit_files", lambda prompt: listed)
-    with pytest.raises(UnitDamaged, match="another process discarded it"):
+    pack, _ = pack_of(tmp_path)
+    pack.unlink()
+    with pytest.raises(UnitDamaged, match="the file is gone"):
         store.read(PROMPT, 1)
+    store.discard_damaged(PROMPT)
+    assert store.missing(PROMPT, 1) == [0]
 
 
-def test_a_unit_that_may_not_be_read_is_not_taken_for_a_damaged_one(store, tmp_path, monkeypatch):
+def test_packs_that_were_written_again_elsewhere_are_looked_for_there(store, tmp_path):
+    write(store, [0])
+    other = open_store(tmp_path / "store")
+    (place,) = other._packs.all_places()
+    other._packs.append(place.prompt, 0, 0, other._packs.read(place))
+    other._packs.remove([place.pack])
+    with pytest.raises(UnitDamaged, match="the file is gone"):
+        store.read(PROMPT, 1)
+    store.discard_damaged(PROMPT)
+    assert len(store.read(PROMPT, 1)) == 1
+
+
+def test_the_state_of_a_prompt_changes_with_its_units_and_not_with_those_of_others(store):
+    empty = store.state_of(PROMPT)
+    write(store, [0])
+    one = store.state_of(PROMPT)
+    write(store, [0], "another")
+    assert store.state_of(PROMPT) == reopened(store).state_of(PROMPT) == one
+    write(store, [1])
+    assert empty != one != store.state_of(PROMPT)
+
+
+def test_a_pack_that_may_not_be_read_is_not_taken_for_a_damaged_one(store, monkeypatch):
     write(store, [0])
 
-    def refuse(path):
+    def refuse(path, mode):
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(
         StoreError, match=r"must be readable, got Permission denied; check its perm"
     ) as raised:
@@ -310,13 +409,19 @@ def test_a_unit_that_may_not_be_read_is_not_taken_for_a_damaged_one(store, tmp_p
 @pytest.mark.parametrize("metadata", [{"memex_unit": "0"}, None], ids=["older", "none"])
 def test_a_unit_of_another_version_is_refused(store, tmp_path, metadata):
     write(store, [0])
-    (unit,) = files(tmp_path)
-    pq.write_table(pq.read_table(unit).replace_schema_metadata(metadata), unit)
+    spoil(tmp_path, lambda table: table.replace_schema_metadata(metadata))
     version = re.escape(repr("0" if metadata else ""))
-    with pytest.raises(
-        StoreError, match=rf"{re.escape(str(unit))} must be of version 1, got {version}: another"
-    ):
-        store.read(PROMPT, 1)
+    with pytest.raises(StoreError, match=rf"must be of version 2, got {version}: another"):
+        reopened(store).read(PROMPT, 1)
+
+
+def test_a_store_with_a_file_for_each_prompt_is_refused_and_left_as_it_is(store, tmp_path):
+    older = tmp_path / "store" / "units" / ("f" * 32) / ("d" * 16) / "f2" / ("f2" + "0" * 62)
+    older.mkdir(parents=True)
+    (older / "000000-000003.parquet").write_bytes(b"PAR1")
+    with pytest.raises(StoreError, match=r"an older memex-audit.*`memex store compact` packs"):
+        store.missing(PROMPT, 1)
+    assert (older / "000000-000003.parquet").exists()
 
 
 def test_the_folder_is_private_and_invisible_to_git(tmp_path):
@@ -354,16 +459,6 @@ def test_a_lock_that_cannot_be_made_is_named(store, tmp_path):
         pass
 
 
-def test_the_lock_removes_what_a_killed_process_left_half_written(store, tmp_path):
-    write(store, [0])
-    (unit,) = files(tmp_path)
-    partial = unit.with_name(".000001-000003.parquet.99.partial")
-    partial.write_bytes(b"half")
-    with store.lock([PROMPT]):
-        assert not partial.exists()
-        assert unit.exists()
-
-
 def test_locks_of_overlapping_prompts_exclude_each_other_and_others_do_not(store, tmp_path):
     other = open_store(tmp_path / "store")
     with store.lock(["a", "b"]):
@@ -392,7 +487,3 @@ def test_an_error_under_the_lock_stays_what_it_is_and_frees_it(store):
 
 def test_a_prompt_has_other_seeds_under_another_root(tmp_path):
     assert open_store(tmp_path, 1).request(PROMPT, 0).seed == image_seed(1, PROMPT, 0)
-
-
-def test_pyarrow_raises_what_is_caught():
-    assert issubclass(pa.ArrowInvalid, pa.ArrowException)
