@@ -3,8 +3,10 @@
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from memex_audit.errors import ModelError
@@ -14,6 +16,8 @@ from memex_audit.whole_file import whole_file
 # A calibration or settings file written beside the weights does not make another model of them.
 OWN_FILES = ("memex.toml", "memex-calibration.json")
 MODEL_SUFFIXES = (".safetensors", ".json", ".txt", ".model")
+# Two changes within one tick of a file system's clock look like one; FAT's ticks are the longest in use.
+LONGEST_TICK_S = 2.0
 
 
 def model_fingerprint(folder: Path, cache: Path | None = None) -> str:
@@ -21,8 +25,8 @@ def model_fingerprint(folder: Path, cache: Path | None = None) -> str:
 
     Where the folder's memex.toml names other stages of the model, theirs are part of it.
 
-    `cache` is a JSON file that remembers the digest of a file by path, size and time of change, so that
-    gigabytes of weights are read once.
+    `cache` is a JSON file that remembers the digest of a file as long as its size, its times of change and
+    its inode stand, so that gigabytes of weights are read once.
 
     Raises:
         ModelError: the folder holds no model files.
@@ -101,29 +105,51 @@ def settings_digest(settings: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _digest(path: Path, remembered: dict[str, str]) -> str:
-    status = path.stat()
-    key = f"{path.resolve()}:{status.st_size}:{status.st_mtime_ns}"
-    if key not in remembered:
-        with path.open("rb") as file:
-            remembered[key] = hashlib.file_digest(file, "sha256").hexdigest()
-    return remembered[key]
+@dataclass(slots=True, kw_only=True)
+class _Remembered:
+    """Digests of files by path, each with what the file was when it was read; and those that are new."""
+
+    known: dict[str, list[object]]
+    new: dict[str, list[object]] = field(default_factory=dict)
 
 
-def _read_cache(cache: Path | None) -> dict[str, str]:
-    if cache is None or not cache.exists():
-        return {}
+def _digest(path: Path, remembered: _Remembered) -> str:
+    """Return a file's digest: the one that is remembered, unless the file may be another since.
+
+    A checkpoint that is written over an older one of the same size, with its times set back, has another
+    time of change (ctime) or another inode. What was changed just now may change again unseen: it is not
+    remembered.
+    """
+    name, began, status = str(path.resolve()), time.time(), path.stat()
+    state = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    known = remembered.new.get(name) or remembered.known.get(name)
+    if known and known[:-1] == state:
+        return str(known[-1])
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if began - max(status.st_mtime_ns, status.st_ctime_ns) / 1e9 > LONGEST_TICK_S:
+        remembered.new[name] = [*state, digest]
+    return digest
+
+
+def _read_cache(cache: Path | None) -> _Remembered:
+    return _Remembered(known=_known(cache) if cache else {})
+
+
+def _known(cache: Path) -> dict[str, list[object]]:
     try:
-        return dict(json.loads(cache.read_text()))
-    except (OSError, ValueError, TypeError):  # altered, or not to be read: read the weights again
+        said = dict(json.loads(cache.read_text()))
+    except (OSError, ValueError, TypeError):  # none, altered, or not to be read: read the weights again
         return {}
+    return {name: entry for name, entry in said.items() if isinstance(entry, list) and len(entry) == 5}
 
 
-def _write_cache(cache: Path | None, remembered: dict[str, str]) -> None:
-    if cache is None:
+def _write_cache(cache: Path | None, remembered: _Remembered) -> None:
+    if cache is None or not remembered.new:
         return
     # Where it fails the weights are read again. A store that cannot be written is named where one must be.
     with suppress(OSError):
         cache.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(cache) as partial:
-            partial.write_text(json.dumps(remembered))
+            # Read once more: others may have written meanwhile. What one of two at once loses is read again.
+            partial.write_text(json.dumps(_known(cache) | remembered.new))

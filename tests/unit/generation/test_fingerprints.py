@@ -4,10 +4,12 @@ import hashlib
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 from memex_audit.errors import ModelError
+from memex_audit.generation import fingerprints
 from memex_audit.generation.fingerprints import fine_tune_fingerprint, model_fingerprint, settings_digest
 
 
@@ -52,17 +54,74 @@ def test_files_that_hold_no_model_do_not_count(model, name):
     assert model_fingerprint(model) == before
 
 
-def test_a_cached_file_is_not_read_again_while_size_and_time_stand(model, tmp_path):
+@pytest.fixture
+def settled(monkeypatch):
+    """Take files that were just written for ones that were not touched for seconds."""
+    monkeypatch.setattr(fingerprints, "LONGEST_TICK_S", -1.0)
+
+
+@pytest.fixture
+def files_read(monkeypatch):
+    """Return the names of the files that are read from here on."""
+    read, digest = [], hashlib.file_digest
+
+    def file_digest(file, kind):
+        read.append(Path(file.name).name)
+        return digest(file, kind)
+
+    monkeypatch.setattr(hashlib, "file_digest", file_digest)
+    return read
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_file_that_was_not_touched_is_read_once(model, tmp_path, files_read):
+    cache = tmp_path / "store" / "fingerprints.json"
+    before = model_fingerprint(model, cache)
+    assert model_fingerprint(model, cache) == before
+    assert files_read == ["model_index.json", "weights.safetensors"]
+
+
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("how", ["written over", "put in its place"])
+def test_a_retrained_checkpoint_of_the_same_size_and_time_is_another_model(model, tmp_path, how):
     cache = tmp_path / "store" / "fingerprints.json"
     weights = model / "unet" / "weights.safetensors"
     before, status = model_fingerprint(model, cache), weights.stat()
-    weights.write_bytes(b"weights two")
+    new = weights if how == "written over" else tmp_path / "new.safetensors"
+    new.write_bytes(b"weights two")
+    new.replace(weights)
     os.utime(weights, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert model_fingerprint(model, cache) == before  # the cost of not reading gigabytes
-    os.utime(weights, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    assert weights.stat().st_size == status.st_size
     assert model_fingerprint(model, cache) == model_fingerprint(model) != before
 
 
+def test_what_was_written_just_now_is_not_remembered_as_it_may_change_within_the_same_tick(
+    model, tmp_path, files_read
+):
+    cache = tmp_path / "store" / "fingerprints.json"
+    for _ in range(2):
+        model_fingerprint(model, cache)
+    assert files_read == ["model_index.json", "weights.safetensors"] * 2
+    assert not cache.exists()
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_cache_has_one_entry_a_file_and_keeps_what_others_wrote_meanwhile(model, tmp_path):
+    cache, other = tmp_path / "fingerprints.json", tmp_path / "other.safetensors"
+    other.write_bytes(b"another model")
+    weights = model / "unet" / "weights.safetensors"
+
+    def paths():
+        yield weights
+        fingerprints.file_digests([other], cache)  # another process, while this one reads
+
+    fingerprints.file_digests(paths(), cache)
+    weights.write_bytes(b"weights trained on")
+    fingerprints.file_digests([weights], cache)
+    assert set(json.loads(cache.read_text())) == {str(weights), str(other)}
+
+
+@pytest.mark.usefixtures("settled")
 def test_a_changed_size_is_seen_through_the_cache(model, tmp_path):
     cache = tmp_path / "fingerprints.json"
     weights = model / "unet" / "weights.safetensors"
@@ -72,7 +131,10 @@ def test_a_changed_size_is_seen_through_the_cache(model, tmp_path):
     assert model_fingerprint(model, cache) != before
 
 
-@pytest.mark.parametrize("content", ["", '{"a": ', "3", "[1]"], ids=["empty", "half", "number", "list"])
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize(
+    "content", ["", '{"a": ', "3", "[1]", '{"a:1:2": "0f"}'], ids=["empty", "half", "number", "list", "older"]
+)
 def test_a_broken_cache_is_made_again(model, tmp_path, content):
     cache = tmp_path / "fingerprints.json"
     cache.write_text(content)
@@ -81,6 +143,7 @@ def test_a_broken_cache_is_made_again(model, tmp_path, content):
     assert list(tmp_path.glob("*.partial")) == []
 
 
+@pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize("blocked", [".", "fingerprints.json"], ids=["no folder can be made", "no file"])
 def test_a_cache_that_cannot_be_written_costs_only_time(model, tmp_path, blocked):
     (tmp_path / "store").mkdir()
