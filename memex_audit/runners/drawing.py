@@ -78,11 +78,9 @@ class _Drawing:
         findings: tuple[Finding, ...] = ()
         failure, fatal = None, False
         try:
-            findings = self._findings(unit)
+            findings, failure = self._findings(unit)
         except MemexAuditError as error:
-            if self._bench.settings.redacts_captions:
-                error.redact()
-            failure, fatal = str(error), isinstance(error, FATAL)
+            failure, fatal = self._said(error), isinstance(error, FATAL)
         drawn = self._drawn - before
         looked_at = sum(finding.generations + finding.set_aside for finding in findings)
         return Receipt(
@@ -98,7 +96,12 @@ class _Drawing:
             fatal=fatal,
         )
 
-    def _findings(self, unit: WorkUnit) -> tuple[Finding, ...]:
+    def _said(self, error: MemexAuditError) -> str:
+        if self._bench.settings.redacts_captions:
+            error.redact()
+        return str(error)
+
+    def _findings(self, unit: WorkUnit) -> tuple[tuple[Finding, ...], str | None]:
         bench, prompts = self._bench, self._bench.audit_set
         if unit.kind == PROMPTS:
             chosen = [self._audited[name] for name in unit.items if name in self._audited]
@@ -108,15 +111,32 @@ class _Drawing:
             )
             chosen = list(prompts.prompts)
         elif self._negatives is None:
-            return ()
+            return (), None
         else:
             bench, prompts = self._negatives
             chosen = [prompts.prompts[int(item)] for item in unit.items if int(item) < len(prompts.prompts)]
-        return self._audit(bench, prompts, chosen) if chosen else ()
+        return self._audit(bench, prompts, chosen)
 
-    def _audit(self, bench: Workbench, prompts: PromptSet, chosen: list[AuditPrompt]) -> tuple[Finding, ...]:
+    def _audit(
+        self, bench: Workbench, prompts: PromptSet, chosen: list[AuditPrompt]
+    ) -> tuple[tuple[Finding, ...], str | None]:
+        """Audit prompts together; where one breaks, each by itself, so that it takes none along."""
         part = replace(prompts, prompts=tuple(chosen), read_as={})
-        return bench.audit(part, progress=self._counting, spending=self._spending).findings()
+        try:
+            return bench.audit(part, progress=self._counting, spending=self._spending).findings(), None
+        except MemexAuditError as error:
+            if isinstance(error, FATAL) or len(chosen) == 1:
+                raise
+        findings: list[Finding] = []
+        failure = None
+        for prompt in chosen:
+            try:
+                findings += self._audit(bench, prompts, [prompt])[0]
+            except MemexAuditError as error:
+                if isinstance(error, FATAL):
+                    raise
+                failure = failure or self._said(error)
+        return tuple(findings), failure
 
     @cached_property
     def _negatives(self) -> tuple[Workbench, PromptSet] | None:

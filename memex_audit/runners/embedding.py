@@ -62,6 +62,31 @@ def embed_ahead(
     return tally, len(shards.missing())
 
 
+def import_embeddings(folder: Path, settings: Settings) -> str:
+    """Take embeddings of clip-retrieval for a training set, and say what was taken.
+
+    Raises:
+        TrainingSetError: they, or the training set, are not as they must be.
+        EmbedderError: they are not of the embedder.
+    """
+    from memex_audit.training_set.clip_retrieval import import_clip_retrieval
+
+    bench = Workbench(settings, Path.cwd())
+    found = import_clip_retrieval(
+        folder,
+        bench.training_set,
+        bench.open_embedder,
+        embedder_name=embedder_name(bench.embedder_spec),
+        cache=bench.store_folder / EMBEDDINGS,
+    )
+    said = f"{found.n:,} images imported from {folder}"
+    if found.n_without:
+        said += f"; {found.n_without:,} others of the training set have no embedding there"
+    if found.n_unknown:
+        said += f"; {found.n_unknown:,} rows there are of no image of it"
+    return said
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingWork:
     """Embeds shards of a training set; `embedder` is the name of one, `auto` no more."""
