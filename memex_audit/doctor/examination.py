@@ -149,7 +149,7 @@ class Examination:
 
     @property
     def _needed(self) -> tuple[int, int] | None:
-        return bytes_to_keep(self._pictures, self.drawing.size)
+        return bytes_to_keep(self._pictures, self.drawing.size, self.settings.keep)
 
     # -- checks that rest on several facts
 

@@ -8,6 +8,7 @@ from memex_audit.batch_size import BatchSize
 from memex_audit.config import Settings
 from memex_audit.doctor.checks import Check, missing, ok, warning
 from memex_audit.doctor.model import Drawing
+from memex_audit.extraction.block_sums import n_blocks
 from memex_audit.extraction.protocol import outcomes
 from memex_audit.generation.filling import draw_requests
 from memex_audit.generation.fingerprints import model_key
@@ -20,6 +21,7 @@ from memex_audit.workbench import CALIBRATION_FILE, Workbench
 LONG_S = 12 * 3600
 QUICK_S = 10.0
 BYTES_A_PIXEL = 3
+BYTES_A_BLOCK = 6
 
 
 def check_calibration(bench: Workbench, folder: Path) -> Check:
@@ -87,12 +89,21 @@ def pictures_to_draw(settings: Settings, prompts: PromptSet | None, n_prompts: i
     return exact, exact
 
 
-def bytes_to_keep(pictures: tuple[int, int], size: tuple[int, int] | None) -> tuple[int, int] | None:
-    """Return the bytes that so many pictures take at most: pixels are kept without loss."""
+def bytes_to_keep(
+    pictures: tuple[int, int], size: tuple[int, int] | None, keep: str = "all"
+) -> tuple[int, int] | None:
+    """Return the bytes that so many pictures take at most: pixels are kept without loss, if they are.
+
+    With `keep` "evidence" the fewest if block sums settle every prompt.
+    """
     if size is None:
         return None
-    each = size[0] * size[1] * BYTES_A_PIXEL
-    return pictures[0] * each, pictures[1] * each
+    with_pixels = size[0] * size[1] * BYTES_A_PIXEL
+    without = n_blocks(*size) * BYTES_A_BLOCK
+    least, most = {"all": (with_pixels, with_pixels), "none": (without, without)}.get(
+        keep, (without, with_pixels)
+    )
+    return pictures[0] * least, pictures[1] * most
 
 
 def check_plan(pictures: tuple[int, int], drawing: Drawing, seconds: float | None, device: str) -> Check:

@@ -87,7 +87,7 @@ def check_draws_again(generator: Generator, keep: str) -> None:
     if why:
         raise ConfigurationError(
             "--memex-keep evidence or none must have a generator that draws a picture again from its seed, "
-            f"got --memex-keep {keep} with {why}; leave the option out (all)."
+            f"got --memex-keep {keep} with {why}; keep all (--memex-keep all)."
         )
 
 

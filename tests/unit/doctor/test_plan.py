@@ -111,6 +111,11 @@ def test_bytes_are_those_of_the_pixels():
     assert bytes_to_keep((12, 48), None) is None
 
 
+def test_without_pixels_the_bytes_are_those_of_block_sums():
+    assert bytes_to_keep((12, 48), (512, 512), "none") == (12 * 6144, 48 * 6144)
+    assert bytes_to_keep((12, 48), (512, 512), "evidence") == (12 * 6144, 48 * 3 * 512**2)
+
+
 def test_the_plan_says_what_is_drawn():
     check = check_plan((12, 48), DRAWING, None, "cpu")
     assert check.state is State.OK

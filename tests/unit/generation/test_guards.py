@@ -107,7 +107,7 @@ def test_a_generator_that_is_not_seeded_keeps_its_pixels():
 
 def test_pictures_that_are_paid_for_are_kept():
     paid = SimpleNamespace(seeded=True, keeps_every_batch=True)
-    with pytest.raises(ConfigurationError, match=r"paid for again; leave the option out \(all\)"):
+    with pytest.raises(ConfigurationError, match=r"paid for again; keep all \(--memex-keep all\)"):
         check_draws_again(paid, "none")
 
 
