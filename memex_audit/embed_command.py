@@ -1,6 +1,7 @@
 """The command `memex embed`: embeds a training set ahead of mining, on as many machines as there are."""
 
 from functools import partial
+from pathlib import Path
 
 import click
 
@@ -10,6 +11,13 @@ from memex_audit.config import read_settings
 
 @click.command()
 @click.argument("training_set")
+@click.option(
+    "--import",
+    "imported",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Take the embeddings that `clip-retrieval inference` wrote there, and embed nothing.",
+)
 @runner_options
 @settings_options("embedder", "device", "max_pixels", "store")
 @click.pass_context
@@ -18,6 +26,7 @@ def embed(
     /,
     *,
     training_set: str,
+    imported: Path | None,
     runner: str,
     workers: int | None,
     shard: str,
@@ -31,9 +40,12 @@ def embed(
     """
     from memex_audit.explain import counted
     from memex_audit.runners.choosing import Sharing
-    from memex_audit.runners.embedding import embed_ahead
+    from memex_audit.runners.embedding import embed_ahead, import_embeddings
     from memex_audit.runners.sharding import parse_shard
 
+    if imported:
+        click.echo(import_embeddings(imported, read_settings({**options, "training_set": training_set})))
+        return
     part = parse_shard(shard)
     settings = read_settings({**options, "training_set": training_set})
     sharing = Sharing(kind=runner, workers=workers, address=address)

@@ -69,12 +69,15 @@ def import_embeddings(folder: Path, settings: Settings) -> str:
         TrainingSetError: they, or the training set, are not as they must be.
         EmbedderError: they are not of the embedder.
     """
+    from memex_audit.training_set import open_training_set
     from memex_audit.training_set.clip_retrieval import import_clip_retrieval
 
     bench = Workbench(settings, Path.cwd())
+    assert settings.training_set is not None  # an argument of the command
     found = import_clip_retrieval(
         folder,
-        bench.training_set,
+        # Captions are those of the import.
+        open_training_set(settings.training_set, needs_captions=False, max_pixels=settings.max_pixels),
         bench.open_embedder,
         embedder_name=embedder_name(bench.embedder_spec),
         cache=bench.store_folder / EMBEDDINGS,

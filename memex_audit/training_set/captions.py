@@ -44,6 +44,10 @@ class Captions(Protocol):
         """Captions that belong to no picture."""
         ...
 
+    def id(self, place: int) -> str:
+        """Return the id of an entry."""
+        ...
+
     def read(self, first: int, last: int) -> Iterator[Caption]:
         """Yield the captions of these entries."""
         ...
@@ -112,11 +116,20 @@ class MetadataCaptions:
                 fault = SetAside(what=picture, reason="picture without a caption: no metadata file names it")
                 yield Caption(example_id=picture, picture=picture, text="", fault=fault)
                 continue
-            number = 1
-            while number <= place and self._entries[place - number] == picture:
-                number += 1
-            example_id = picture if number == 1 else f"{picture}#{number}"
-            yield Caption(example_id=example_id, picture=picture, text=self._texts[picture][number - 1])
+            text = self._texts[picture][self._number(place) - 1]
+            yield Caption(example_id=self.id(place), picture=picture, text=text)
+
+    def id(self, place: int) -> str:
+        """Return the id of an entry."""
+        number = self._number(place)
+        return self._entries[place] if number == 1 else f"{self._entries[place]}#{number}"
+
+    def _number(self, place: int) -> int:
+        """Return the how manieth caption of its picture this is."""
+        number = 1
+        while number <= place and self._entries[place - number] == self._entries[place]:
+            number += 1
+        return number
 
     def files_of(self, first: int, last: int) -> Iterator[str]:
         """Yield the metadata files and these entries' pictures."""
@@ -155,6 +168,10 @@ class SidecarCaptions:
             picture = self._entries[place]
             text, fault = self._read(picture) if place < self._n_with else ("", _no_sidecar(picture))
             yield Caption(example_id=picture, picture=picture, text=text, fault=fault)
+
+    def id(self, place: int) -> str:
+        """Return the id of an entry."""
+        return self._entries[place]
 
     def files_of(self, first: int, last: int) -> Iterator[str]:
         """Yield these entries' pictures and text files."""

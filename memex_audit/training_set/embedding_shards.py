@@ -14,7 +14,7 @@ from memex_audit.claims import Claims
 from memex_audit.errors import EmbedderError, TrainingSetError
 from memex_audit.protocols import Embedder, TrainingSet
 from memex_audit.records import SetAside, TrainingExample
-from memex_audit.training_set.embedded_set import write_facts
+from memex_audit.training_set.embedded_set import FACTS, write_facts
 from memex_audit.training_set.entries import Entry, HasEntries
 from memex_audit.training_set.shard_files import ShardFacts, vectors_path, write_shard
 from memex_audit.training_set.vectors import NORM_TOLERANCE, norm_deviation
@@ -68,6 +68,9 @@ class EmbeddedShards:
         Raises:
             TrainingSetError: as `numbers`.
         """
+        # What is finished may be in other shards than these: imported.
+        if (self.folder / FACTS).exists():
+            return []
         return [number for number in self.numbers() if not vectors_path(self.folder, number).exists()]
 
     def embed(self, number: int, embedder: Embedder, progress: Progress | None = None) -> int:
@@ -157,6 +160,8 @@ class EmbeddedShards:
             EmbedderError: the shards are of different embedders.
             OSError: it cannot be written.
         """
+        if (self.folder / FACTS).exists():
+            return
         if self._streamed is not None:
             self._finish(self._streamed, self._set.set_aside)
             return

@@ -1,7 +1,8 @@
-"""What a training set may offer beside: its entries by number, so that any part of it can be read alone."""
+"""What a training set may offer beside: its entries by number, to read any part alone; or embeddings."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from memex_audit.records import SetAside, TrainingExample
@@ -38,4 +39,13 @@ class HasEntries(Protocol):
 
     def changed(self, first: int = 0, last: int | None = None) -> str | None:
         """Name a file of these entries that is not as it was when the set was first looked at."""
+        ...
+
+
+@runtime_checkable
+class HoldsEmbeddings(Protocol):
+    """A TrainingSet whose embeddings were made elsewhere; nothing is embedded."""
+
+    def write_embedded(self, target: Path, embedder_name: str) -> None:
+        """Write them as an embedded set, whole or not at all."""
         ...

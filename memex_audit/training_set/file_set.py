@@ -56,6 +56,14 @@ class FileSet(ABC):
         """
 
     @abstractmethod
+    def example_ids(self) -> Iterable[Sequence[str]]:
+        """Yield the ids of all entries, in parts; no picture is read, and some may be unusable."""
+
+    def key_of(self, example_id: str) -> str:
+        """Return by what other tools name an example: its path, or its key in a tar."""
+        return example_id
+
+    @abstractmethod
     def _files_of(self, first: int, last: int) -> Iterable[int]:
         """Return which of the set's files these entries are read from, by their place among the names."""
 

@@ -94,6 +94,10 @@ class ImageFolder(FileSet):
         """
         return [self._load(example_id) for example_id in example_ids]
 
+    def example_ids(self) -> Iterator[Sequence[str]]:
+        """Yield the ids of all pictures with each of their captions."""
+        yield [self._captions.id(place) for place in range(self.n_entries)]
+
     @cached_property
     def _captions(self) -> Captions:
         kind = MetadataCaptions if self._metadata else SidecarCaptions

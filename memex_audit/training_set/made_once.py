@@ -23,16 +23,30 @@ def make_once(path: Path, make: Callable[[Path], object]) -> None:
     if path.exists():
         return
     with writing(path.parent), claims_of(path.parent).hold([path.name]):
-        if path.exists():
-            return
-        partial = path.with_name(f".partial-{path.name}")
-        # Left by a process that was killed: nobody else writes it, the claim is ours.
+        if not path.exists():
+            replace_whole(path, make)
+
+
+def replace_whole(path: Path, make: Callable[[Path], object]) -> None:
+    """Make a file or folder under another name, and put it in the place of what is there.
+
+    Args:
+        path: the caller holds the claim on it.
+        make: makes it where it is told.
+
+    Raises:
+        OSError: it cannot be written; what stood there before still does.
+    """
+    partial = path.with_name(f".partial-{path.name}")
+    # Left by a process that was killed: nobody else writes it, the claim is ours.
+    _remove(partial)
+    try:
+        make(partial)
+        if path.is_dir():
+            _remove(path)
+        partial.replace(path)
+    finally:
         _remove(partial)
-        try:
-            make(partial)
-            partial.replace(path)
-        finally:
-            _remove(partial)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from memex_audit.config import MAX_PIXELS
 from memex_audit.errors import ConfigurationError, TrainingSetError
 from memex_audit.protocols import Embedder, Index, TrainingSet
 from memex_audit.records import AuditPrompt, PromptSet, SetAside
+from memex_audit.training_set.entries import HoldsEmbeddings
 from memex_audit.training_set.index import IndexKind, build_index
 from memex_audit.training_set.made_once import claims_of, make_once, reading, writing
 from memex_audit.training_set.prompt_files import read_prompt_file
@@ -138,10 +139,17 @@ def mine(
         StoreError: the cache cannot be written, or is damaged.
     """
     _check_options(max_prompts, similarity)
-    folder = _folder_of(training_set, embedder_name, cache)
+    folder = folder_of(training_set, embedder_name, cache)
     if not (folder / FACTS).exists():
-        with writing(cache):
-            _embed(open_shards(training_set, embedder_name=embedder_name, cache=cache), embedder, progress)
+        with writing(cache), claims_of(cache).hold([folder.name]):
+            if (folder / FACTS).exists():
+                pass  # by another process, while this one waited
+            elif isinstance(training_set, HoldsEmbeddings):
+                training_set.write_embedded(folder, embedder_name)
+            else:
+                _embed(
+                    open_shards(training_set, embedder_name=embedder_name, cache=cache), embedder, progress
+                )
     with reading(folder):
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         threshold = float(facts["duplicate_similarity"] if similarity is None else similarity)
@@ -173,7 +181,7 @@ def is_mined(training_set: TrainingSet, *, embedder_name: str, cache: Path) -> b
     """Whether `mine` would read the embeddings of this set from `cache`, and soon be done."""
     if not _remembered_contents(training_set.stat_fingerprint(), cache).is_file():
         return False
-    return (_folder_of(training_set, embedder_name, cache) / FACTS).is_file()
+    return (folder_of(training_set, embedder_name, cache) / FACTS).is_file()
 
 
 def open_shards(training_set: TrainingSet, *, embedder_name: str, cache: Path) -> "EmbeddedShards":
@@ -192,14 +200,17 @@ def open_shards(training_set: TrainingSet, *, embedder_name: str, cache: Path) -
 
 def _embed(shards: "EmbeddedShards", embedder: Callable[[], Embedder], progress: "Progress | None") -> None:
     """Embed what is missing. One process does, and others wait; those that take parts of it take theirs."""
-    claims = claims_of(shards.folder.parent)
-    with claims.hold([shards.folder.name]):
-        if not (shards.folder / FACTS).exists():
-            shards.embed_missing(embedder, claims, progress)
-            shards.finish()
+    shards.embed_missing(embedder, claims_of(shards.folder.parent), progress)
+    shards.finish()
 
 
-def _folder_of(training_set: TrainingSet, embedder_name: str, cache: Path) -> Path:
+def folder_of(training_set: TrainingSet, embedder_name: str, cache: Path) -> Path:
+    """Return where `mine` keeps the embeddings of a training set by an embedder.
+
+    Raises:
+        TrainingSetError: the set changes.
+        StoreError: as `mine`.
+    """
     return cache / _embedded_key(training_set, _contents_of(training_set, cache), embedder_name)
 
 

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, islice
+from itertools import accumulate, islice, pairwise
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -131,6 +131,10 @@ class ParquetSet(FileSet):
         for number, positions in wanted.items():
             pictures |= self._read_pictures(number, positions)
         return [self._decode(name, pictures[places[name]] or b"") for name in example_ids]
+
+    def example_ids(self) -> Iterator[Sequence[str]]:
+        """Yield the ids of all rows, a row group at a time."""
+        yield from (self._ids.ids[start:stop] for start, stop in pairwise(self._starts))
 
     @cached_property
     def _ids(self) -> IdTable:

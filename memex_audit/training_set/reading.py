@@ -21,14 +21,18 @@ def open_training_set(
     the same names are what img2dataset knows of them, and not read.
 
     Args:
-        location: a path, a glob, a range of shards or a URL, as `find_files` takes them. Hidden files and
-            folders are not looked at.
+        location: a path, a glob, a range of shards or a URL, as `find_files` takes them; or what
+            clip-retrieval wrote, embeddings without pictures. Hidden files and folders are not looked at.
         needs_captions: False where prompts come from elsewhere; pictures alone are a training set then.
         max_pixels: a larger picture is set aside before it is decoded.
 
     Raises:
         TrainingSetError: the path is missing, holds nothing that can be read, or has no captions.
     """
+    if any((Path(location) / "img_emb").glob("*.npy")):
+        from memex_audit.training_set.clip_retrieval import ClipRetrievalSet
+
+        return ClipRetrievalSet(Path(location))
     files, unreadable = find_files(location)
     kinds = _kinds(files.names)
     if len(kinds) > 1:

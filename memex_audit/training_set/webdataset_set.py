@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+# Ids yielded at a time.
+PART = 1 << 14
+
 
 class WebDatasetSet(FileSet):
     """A TrainingSet of tar files. Nothing is unpacked: pictures are read where they lie in the archive.
@@ -89,6 +92,14 @@ class WebDatasetSet(FileSet):
                 for name in of_one_tar:
                     pixels[name] = self._decode(name, self._picture(file, name, rows[name]))
         return [pixels[example_id] for example_id in example_ids]
+
+    def example_ids(self) -> Iterator[Sequence[str]]:
+        """Yield the ids of all samples, in parts."""
+        yield from (self._samples.ids.ids[start : start + PART] for start in range(0, self.n_entries, PART))
+
+    def key_of(self, example_id: str) -> str:
+        """Return the key in its tar."""
+        return example_id.partition(":")[2]
 
     @cached_property
     def _samples(self) -> SampleTable:
