@@ -8,13 +8,14 @@ may differ.
 
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +26,11 @@ LEASE_S = 120.0
 RENEWALS = 4
 # Between looks at a claim that another holds, from the first to the longest.
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.02, 1.0
+# Who waits longer says so.
+SAID_AFTER_S = 5.0
+
+# How many claims are not had yet, and the machine whose process holds the one that is waited for.
+Waiting = Callable[[int, str], None]
 
 
 class Claims:
@@ -34,11 +40,15 @@ class Claims:
         folder: where they lie, made if need be.
         lease: seconds after which a claim that was not renewed is stale. A claim of a process of this
             machine that is gone is stale at once.
+        waiting: is called once in a `hold` that has waited for seconds.
     """
 
-    def __init__(self, folder: Path, lease: float = LEASE_S) -> None:
+    def __init__(
+        self, folder: Path, lease: float = LEASE_S, *, waiting: Waiting = lambda _n, _host: None
+    ) -> None:
         self._folder = folder
         self._lease = lease
+        self._waiting = waiting
 
     @contextmanager
     def hold(self, names: Sequence[str]) -> Iterator[None]:
@@ -51,8 +61,10 @@ class Claims:
         """
         with ExitStack() as held:
             renewed = held.enter_context(_renewing(self._lease / RENEWALS))
-            for path in sorted({self._path(name) for name in names}):
-                self._wait_for(path)
+            paths = sorted({self._path(name) for name in names})
+            says_at = time.monotonic() + SAID_AFTER_S
+            for n_had, path in enumerate(paths):
+                says_at = self._wait_for(path, len(paths) - n_had, says_at)
                 held.callback(_release, path)
                 renewed.append(path)
             yield
@@ -81,11 +93,18 @@ class Claims:
         digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:24]
         return self._folder / f"{readable}-{digest}.claim"
 
-    def _wait_for(self, path: Path) -> None:
+    def _wait_for(self, path: Path, n_left: int, says_at: float) -> float:
+        """Wait for a claim; return when to say, if ever, that this takes long."""
         wait = FIRST_WAIT_S
         while not self._take(path):
+            if time.monotonic() >= says_at:
+                claim = _read(path)
+                if claim is not None:
+                    self._waiting(n_left, claim.machine)
+                    says_at = math.inf
             time.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT_S)
+        return says_at
 
     def _take(self, path: Path) -> bool:
         """Make the claim if nobody has it, or if who had it is gone."""
@@ -145,6 +164,12 @@ class _Claim:
         return not isinstance(pid, int) or _started(pid) != self.owner.get("started")
 
     @property
+    def machine(self) -> str:
+        """The name of its owner's machine, or what a message calls it."""
+        host = str(self.owner.get("host", ""))
+        return "this machine" if host == _host() else host.partition(" ")[0] or "another machine"
+
+    @property
     def is_mine(self) -> bool:
         return self.owner == _myself(os.getpid())
 
@@ -186,8 +211,12 @@ def _make(path: Path) -> bool:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError:
         return False
-    with os.fdopen(handle, "w") as file:
-        json.dump(_myself(os.getpid()), file)
+    try:
+        with os.fdopen(handle, "w") as file:
+            json.dump(_myself(os.getpid()), file)
+    except OSError:  # a full disk: a claim of nobody would be waited for until its lease is over
+        path.unlink(missing_ok=True)
+        raise
     return True
 
 

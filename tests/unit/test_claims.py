@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from memex_audit import claims as claims_module
 from memex_audit.claims import Claims
 
 # Waits for the claim, notes when it has it and when it lets go, as often as asked.
@@ -132,3 +133,45 @@ def test_a_takeover_that_was_cut_short_blocks_nobody_for_long(tmp_path):
         assert not had
     with claims.attempt("a") as had:
         assert had
+
+
+def test_a_claim_of_another_machine_is_waited_for_until_its_lease_is_over_and_no_longer(tmp_path):
+    claim_of_another_host(tmp_path, "a", age=29)
+    began = time.monotonic()
+    with Claims(tmp_path, lease=30).hold(["a"]):
+        waited = time.monotonic() - began
+    assert 0.5 < waited < 1 + claims_module.LONGEST_WAIT_S + 1
+
+
+def test_who_waits_for_seconds_says_once_for_how_many_claims_and_for_whom(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims_module, "SAID_AFTER_S", 0.1)
+    said = []
+    claims = Claims(tmp_path, lease=30, waiting=lambda n, machine: said.append((n, machine)))
+    claim_of_another_host(tmp_path, "b", age=29.2)
+    claim_of_another_host(tmp_path, "c", age=29)
+    with claims.hold(["a", "b", "c"]):
+        assert said == [(2, "elsewhere")]
+
+
+def test_who_does_not_wait_for_long_says_nothing(tmp_path):
+    said = []
+    claims = Claims(tmp_path, lease=30, waiting=lambda *told: said.append(told))
+    claim_of_another_host(tmp_path, "a", age=29.7)
+    with claims.hold(["a"]):
+        assert said == []
+
+
+def test_a_full_disk_leaves_no_claim_that_others_would_wait_for(tmp_path):
+    script = """
+import resource, signal, sys
+from pathlib import Path
+from memex_audit.claims import Claims
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+with Claims(Path(sys.argv[1])).hold(["a"]):
+    pass
+"""
+    run = start(script, tmp_path)
+    run.communicate(timeout=30)
+    assert run.returncode == 1
+    assert list(tmp_path.iterdir()) == []
