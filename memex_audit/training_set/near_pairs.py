@@ -1,12 +1,12 @@
 """Decide which candidates are near-copies, and tally them: counts and what hangs together, never pairs."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from memex_audit.training_set.vectors import ROUNDING, Vectors, cosines, keep_within
+from memex_audit.training_set.vectors import ROUNDING, ArrayVectors, Vectors, cosines, keep_within
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,8 +14,22 @@ if TYPE_CHECKING:
 # Microseconds, for a choice only: of a pair whose vectors are fetched, of a vector fetched for a matrix
 # product, of a pair in it, and of calling for it.
 PAIR, VECTOR, PRODUCT, CALL = 1.0, 0.5, 0.015, 100.0
-# Pairs whose vectors are in memory at a time.
-PAIRS_AT_A_TIME = 4096
+# Pairs that are held until they are decided: at most 128 MiB of 512 dimensions. Pairs decided at a time.
+HELD, PAIRS_AT_A_TIME = 1 << 15, 4096
+
+
+class Tallies(Protocol):
+    """What is told of near-copies, by pairs or by blocks of them, each pair once."""
+
+    def add_pairs(self, pairs: "NDArray[np.int64]") -> None:
+        """Add pairs of rows, int64 (m, 2)."""
+        ...
+
+    def add_block(
+        self, rows: "NDArray[np.int64]", columns: "NDArray[np.int64]", near: "NDArray[np.bool_]"
+    ) -> None:
+        """Add what is near of two sets of rows, each row once in its set: bool (rows, columns)."""
+        ...
 
 
 class Tally:
@@ -95,8 +109,8 @@ class NearPairs:
         tally: gets what is near.
     """
 
-    def __init__(self, vectors: Vectors, similarity: float, margin: float, tally: Tally) -> None:
-        self._vectors, self._similarity, self._margin, self._tally = vectors, similarity, margin, tally
+    def __init__(self, vectors: Vectors, similarity: float, margin: float, tally: Tallies) -> None:
+        self.vectors, self.similarity, self.margin, self._tally = vectors, similarity, margin, tally
         self._held: list[NDArray[np.int64]] = []
         self._n_held = 0
 
@@ -109,13 +123,13 @@ class NearPairs:
         rows, columns = rows[i], columns[j]
         n_open = int(np.count_nonzero(open_))
         if CALL + VECTOR * (len(i) + len(j)) + PRODUCT * open_.size < PAIR * n_open:
-            near = near_block(self._vectors, rows, columns, self._similarity, self._margin)
+            near = near_block(self.vectors, rows, columns, self.similarity, self.margin)
             self._tally.add_block(rows, columns, near & open_)
             return
         i, j = np.nonzero(open_)
         self._held.append(np.stack([rows[i], columns[j]], axis=1))
         self._n_held += n_open
-        if self._n_held > PAIRS_AT_A_TIME:
+        if self._n_held > HELD:
             self.flush()
 
     def flush(self) -> None:
@@ -124,11 +138,15 @@ class NearPairs:
             return
         pairs = np.concatenate(self._held)
         self._held, self._n_held = [], 0
-        for start in range(0, len(pairs), PAIRS_AT_A_TIME):
-            some = pairs[start : start + PAIRS_AT_A_TIME]
-            left, right = (self._vectors.take(some[:, side]) for side in (0, 1))
+        # Each row once and in order: on disk they lie in many files.
+        rows, places = np.unique(pairs, return_inverse=True)
+        vectors = ArrayVectors(self.vectors.take(rows))
+        places = places.reshape(-1, 2)
+        for start in range(0, len(places), PAIRS_AT_A_TIME):
+            some = places[start : start + PAIRS_AT_A_TIME]
+            left, right = (vectors.take(some[:, side]) for side in (0, 1))
             scores = np.einsum("md,md->m", left, right)
-            self._tally.add_pairs(keep_within(self._vectors, some, scores, self._similarity, self._margin))
+            self._tally.add_pairs(rows[keep_within(vectors, some, scores, self.similarity, self.margin)])
 
 
 def near_block(

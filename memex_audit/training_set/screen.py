@@ -81,13 +81,14 @@ def _directions(vectors: Vectors, similarity: float, slack: float, seed: int) ->
     widths = [width for width in WIDTHS if 2 * width <= d]
     if n < LEAST_VECTORS or not widths:
         return None
-    rows = np.sort(np.random.default_rng(seed).choice(n, min(n, SAMPLE), replace=False))
-    sample = vectors.take(rows.astype(np.int64))
+    rows = np.random.default_rng(seed).choice(n, min(n, SAMPLE + 2 * PROBED), replace=False)
+    # Others than those that directions were fitted to, whose rests are shorter than those of the set.
+    n_probed = min(PROBED, n // 4)
+    probed, others = (vectors.take(part) for part in np.split(rows[: 2 * n_probed], 2))
+    sample = vectors.take(rows[2 * n_probed :])
     # Not centred: what all have in common is the longest direction of all.
     _, axes = np.linalg.eigh(sample.T.astype(np.float64) @ sample)
     leading = np.ascontiguousarray(axes[:, ::-1], dtype=np.float32)
-    half = len(sample) // 2
-    probed, others = sample[:half][:PROBED], sample[half:][:PROBED]
     costs: dict[int | None, float] = {None: float(d)}
     for width in widths:
         basis = leading[:, :width]

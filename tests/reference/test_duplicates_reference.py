@@ -16,7 +16,7 @@ def small_blocks(monkeypatch, request):
     """Tiles smaller than the sets here, so that their seams are tested; with a screen and without."""
     monkeypatch.setattr(exact_join, "TILE", 13)
     if request.param == "screened by few dimensions":
-        monkeypatch.setattr(screen, "LEAST_VECTORS", 3)
+        monkeypatch.setattr(screen, "LEAST_VECTORS", 5)
         monkeypatch.setattr(screen, "WIDTHS", (2, 3, 8))
         monkeypatch.setattr(screen, "PROBED", 40)
 
