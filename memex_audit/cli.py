@@ -47,6 +47,7 @@ def mine(training_set: str, out: Path, **options: str | None) -> None:
     check_prompt_file_name(out)
     # The model's name decides which training set is meant where none is given; here one is.
     bench = Workbench(read_settings({**options, "training_set": training_set}), Path.cwd())
+    bench.needs_pictures = False
     prompts = bench.prompts
     write_prompt_file(out, prompts)
     for note in bench.notes:

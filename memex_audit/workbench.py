@@ -5,7 +5,7 @@ Everything is made when first asked for, and once. The plugin and the command li
 
 import importlib.metadata
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,12 +26,21 @@ if TYPE_CHECKING:
     from memex_audit.audit import Audit, Progress
     from memex_audit.canaries.manifest import Manifest
     from memex_audit.extraction.matching import Matcher
+    from memex_audit.judged import JudgedFindings
     from memex_audit.spending import Spending
     from memex_audit.training_set import MinedSet
 
 CALIBRATION_FILE = "memex-calibration.json"
 SPECIMEN_SETS = (str(specimen.TRAINING_SET), str(specimen.LORA_TRAINING_SET))
 MiningProgress = Callable[[int, int | None], None]
+# Settings that say how a run is judged, shown or kept, or what is drawn and not how pictures are looked at.
+OF_THE_RUN = (
+    "api_key_env", "attention_slicing", "baseline", "baseline_policy", "batch_size", "budget", "calibration",
+    "canaries", "compile", "confidence", "device", "evidence", "evidence_mb", "granularity", "inconclusive",
+    "json", "limit", "max_images", "max_prompts", "minimal_trigger", "neighbours", "offload", "on_extracted",
+    "prompts", "redact", "report", "requests_per_minute", "screen", "store", "untargeted",
+    "untargeted_held_out",
+)  # fmt: skip
 
 
 class Workbench(ModelBench):
@@ -42,6 +51,8 @@ class Workbench(ModelBench):
         self.load_embedder: Callable[[], Embedder] = self.open_embedder
         self.load_index: Callable[[], Index] = self.open_index
         self.mining_progress: MiningProgress | None = None
+        # Whether pictures are looked up by parts of a user's own, of which nothing tells one from another.
+        self.looks_up_otherwise = False
 
     # -- other models on the same bench
 
@@ -50,16 +61,20 @@ class Workbench(ModelBench):
 
         None for a generator of a user's own, whose pipeline is not known.
         """
+        from memex_audit.generation.described_model import DescribedModel
         from memex_audit.generation.diffusers_pipeline import DiffusersGenerator
         from memex_audit.generation.lora import WithoutLora
 
         generator, base = self.generator, self.reference(self.settings.model)
+        if isinstance(generator, DescribedModel):
+            generator = generator.loaded
         if not isinstance(generator, DiffusersGenerator):
             return None
         files = replace(self.model_files, lora=None)
         fingerprint = files.fingerprint(self.store_folder / "fingerprints.json")
         base.load_generator = lambda: WithoutLora(generator, fingerprint=fingerprint)
         base.protocol, base.batch_size, base.matcher = self.protocol, self.batch_size, self.matcher
+        base.looks_up_otherwise = self.looks_up_otherwise
         return base
 
     def reference(self, model: str) -> "Workbench":
@@ -74,10 +89,14 @@ class Workbench(ModelBench):
 
     # -- training set and prompts
 
+    # False where prompts are mined and no more: embeddings alone will do.
+    needs_pictures = True
+
     @cached_property
     def training_set(self) -> TrainingSet | None:
         """The training set; the specimen brings its own."""
         from memex_audit.training_set import open_training_set
+        from memex_audit.training_set.entries import HoldsEmbeddings
 
         location = self.settings.training_set
         needs_captions = self.settings.prompts is None and not self.untargeted_generations
@@ -87,9 +106,12 @@ class Workbench(ModelBench):
             return open_training_set(specimen.TRAINING_SET)
         if location is None:
             return None
-        return open_training_set(
+        opened = open_training_set(
             self._of_set(location), needs_captions=needs_captions, max_pixels=self.settings.max_pixels
         )
+        if self.needs_pictures and isinstance(opened, HoldsEmbeddings):
+            raise opened.without_pictures()
+        return opened
 
     @cached_property
     def held_out(self) -> TrainingSet | None:
@@ -222,9 +244,12 @@ class Workbench(ModelBench):
     @cached_property
     def prompts_as_read(self) -> PromptSet:
         """The prompts to audit, of those that the model reads alike the first."""
+        from memex_audit.generation.described_model import DescribedModel
         from memex_audit.generation.prompt_tokens import merge_read_alike
 
         prompts, notes = merge_read_alike(self.prompts, self.generator)
+        if isinstance(self.generator, DescribedModel):
+            self.generator.remember_tokens()
         self.notes += notes
         return prompts
 
@@ -392,6 +417,8 @@ class Workbench(ModelBench):
         from memex_audit.audit import Audit, no_progress
 
         own = protocols_of_few_captions(self.settings, self.protocol, prompts) if self.matcher else {}
+        if self.unit_store.same_model:
+            self.unit_store.same_model.know(prompt.text for prompt in prompts.prompts)
         return Audit(
             prompts=prompts,
             protocol=max(own.values(), key=lambda protocol: protocol.looks, default=self.protocol),
@@ -405,6 +432,35 @@ class Workbench(ModelBench):
             progress=progress or no_progress,
             spending=spending,
             keep=self.settings.keep,
+            judged=self.judged,
+        )
+
+    @cached_property
+    def judged(self) -> "JudgedFindings | None":
+        """What was judged before of this model's pictures; None where it cannot be told from others.
+
+        Whatever may change a finding goes in: all settings but those that are known not to.
+        """
+        from memex_audit.generation.fingerprints import file_digests, model_key
+        from memex_audit.judged import JudgedFindings
+
+        if self.looks_up_otherwise:
+            return None
+        settings = {name: value for name, value in asdict(self.settings).items() if name not in OF_THE_RUN}
+        detector = self._path(self.settings.sscd) if self.settings.sscd and self.training_set else None
+        places = (model_key(self.generator.fingerprint), self.settings_digest)
+        return JudgedFindings(
+            self.store_folder.joinpath("findings", *places),
+            context={
+                "settings": settings,
+                "generator": self.generator.fingerprint,
+                "drawn with": self.settings_digest,
+                "evaluations": self.generator.evaluations_per_image,
+                "training set": self.mined.content_fingerprint if self.mined else None,
+                "embedder": self.mined.embedder_name if self.mined else None,
+                "detector": list(file_digests([detector]).values()) if detector else None,
+            },
+            state_of=self.unit_store.state_of,
         )
 
     def provenance(self) -> Provenance:

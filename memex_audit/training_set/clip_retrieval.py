@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -126,12 +126,12 @@ class ClipRetrievalSet:
 
     def examples(self) -> Iterator[TrainingExample]:
         """Refuse: there are no pictures."""
-        self._refuse()
+        raise self.without_pictures()
 
     def load(self, example_ids: Sequence[str]) -> "list[NDArray[np.uint8]]":
         """Refuse: there are no pictures."""
         del example_ids
-        self._refuse()
+        raise self.without_pictures()
 
     def stat_fingerprint(self) -> str:
         """Return SHA-256 over path, size and time of every file."""
@@ -160,8 +160,9 @@ class ClipRetrievalSet:
 
         replace_whole(target, write)
 
-    def _refuse(self) -> NoReturn:
-        raise TrainingSetError(
+    def without_pictures(self) -> TrainingSetError:
+        """Return the error of whoever asks for a picture."""
+        return TrainingSetError(
             f"{self.location} must hold pictures to compare generations with, got embeddings and captions "
             f"alone; mine its prompts with `memex mine {self.location} --out prompts.parquet` and audit them "
             "with --memex-prompts, or give the training set itself."

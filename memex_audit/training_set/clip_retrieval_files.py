@@ -162,9 +162,10 @@ def _unit(part: Part, vectors: NDArray[np.generic], start: int) -> NDArray[np.fl
     norms = np.linalg.norm(found, axis=1, keepdims=True)
     bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
     if len(bad):
+        row, norm = start + int(bad[0]), float(norms[bad[0], 0])
         raise EmbedderError(
-            f"{part.vectors} must hold a vector in every row, got norm {float(norms[bad[0], 0])} in row "
-            f"{start + int(bad[0]):,}; run clip-retrieval inference again."
+            f"{part.vectors} must hold a vector in every row, got norm {norm} in row {row:,}; run "
+            "clip-retrieval inference again."
         )
     found /= norms
     return found

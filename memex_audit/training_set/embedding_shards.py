@@ -15,7 +15,7 @@ from memex_audit.errors import EmbedderError, TrainingSetError
 from memex_audit.protocols import Embedder, TrainingSet
 from memex_audit.records import SetAside, TrainingExample
 from memex_audit.training_set.embedded_set import FACTS, write_facts
-from memex_audit.training_set.entries import Entry, HasEntries
+from memex_audit.training_set.entries import Entry, HasEntries, HoldsEmbeddings
 from memex_audit.training_set.shard_files import ShardFacts, vectors_path, write_shard
 from memex_audit.training_set.vectors import NORM_TOLERANCE, norm_deviation
 
@@ -181,6 +181,11 @@ class EmbeddedShards:
     def _entries(self) -> HasEntries:
         if isinstance(self._set, HasEntries):
             return self._set
+        if isinstance(self._set, HoldsEmbeddings):
+            raise TrainingSetError(
+                f"A training set to embed must hold pictures, got embeddings in {self._set.location}; "
+                "`memex mine` and `memex dedupe` read them as they are."
+            )
         raise TrainingSetError(
             f"A training set that is embedded in parts must offer n_entries, entries, faults and changed, "
             f"got {type(self._set).__name__} ({self._set.location}); mine it in one process."

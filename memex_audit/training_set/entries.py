@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from memex_audit.errors import TrainingSetError
 from memex_audit.records import SetAside, TrainingExample
 
 
@@ -45,6 +46,10 @@ class HasEntries(Protocol):
 @runtime_checkable
 class HoldsEmbeddings(Protocol):
     """A TrainingSet whose embeddings were made elsewhere; nothing is embedded."""
+
+    def without_pictures(self) -> TrainingSetError:
+        """Return the error of whoever asks for a picture."""
+        ...
 
     def write_embedded(self, target: Path, embedder_name: str) -> None:
         """Write them as an embedded set, whole or not at all."""
