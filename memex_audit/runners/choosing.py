@@ -1,6 +1,7 @@
 """From the options of a command to a runner."""
 
 import os
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +9,6 @@ from pathlib import Path
 from memex_audit.errors import ConfigurationError, RunnerError
 from memex_audit.runners.local import LocalRunner
 from memex_audit.runners.work import Runner, Work
-
-# Ray reads these while it is imported. The second keeps a cluster that is started here on 127.0.0.1: with the
-# address alone, as on Linux, it listens on every network of the machine, and who reaches it can run code.
-RAY_QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
-RAY_ALONE = {**RAY_QUIET, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +60,7 @@ def open_runner(
                 "ray."
             )
         return LocalRunner(work, workers or 1)
-    os.environ |= RAY_ALONE if sharing.address is None else RAY_QUIET
+    os.environ |= _read_by_ray(alone=sharing.address is None)
     try:
         from memex_audit.runners.ray_runner import RayRunner
     except ModuleNotFoundError as error:
@@ -75,3 +71,17 @@ def open_runner(
             "of the cluster."
         ) from error
     return RayRunner(work, workers=workers, address=sharing.address, store=store, on_gpu=on_gpu, say=say)
+
+
+def _read_by_ray(*, alone: bool) -> dict[str, str]:
+    """Return what Ray must find in the environment when it is imported; `alone`: it starts a cluster here.
+
+    That one is to stay on 127.0.0.1, where the address alone does not keep it on Linux: it would listen on
+    every network of the machine. And it is to answer to this command only, with a token that is written
+    nowhere; by itself Ray writes one into the home folder.
+    """
+    quiet = {"RAY_USAGE_STATS_ENABLED": "0"}
+    if not alone:
+        return quiet
+    own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    return {**quiet, **own, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}

@@ -6,7 +6,9 @@ Only receipts come back through Ray; what is made goes into the store, a folder 
 import importlib.metadata
 import secrets
 import socket
+import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +66,11 @@ class RayRunner:
         """
         if not units:
             return
-        with connected(self._address, self._workers), _token_in(self._store) as token:
+        with (
+            redirect_stdout(sys.stderr),  # Ray says there, in a thread, that an actor died
+            connected(self._address, self._workers),
+            _token_in(self._store) as token,
+        ):
             there = ray.cluster_resources()
             gpus = int(there.get("GPU", 0)) if self._on_gpu else 0
             n = min(self._workers or gpus or int(there.get("CPU", 1)), len(units))

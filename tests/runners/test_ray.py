@@ -1,0 +1,182 @@
+"""Ray: what is said where there is none, and on a cluster of this machine an actor that is killed at work."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from memex_audit.cli import main
+
+PROMPTS = [f"prompt {i}" for i in range(120)]
+
+MODEL = '''
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from memex_audit.records import Generation
+
+HERE = Path(__file__).parent
+
+
+class Slow:
+    """Noise, at its leisure; writes down what it drew, and in which process."""
+
+    fingerprint, settings, seeded, shareable, evaluations_per_image = "s" * 64, {}, True, True, 1
+
+    def generate(self, requests):
+        with (HERE / "drawn.log").open("a") as log:
+            log.writelines(f"{request.seed}\\t{os.getpid()}\\n" for request in requests)
+        for request in requests:
+            time.sleep(0.02)
+            pixels = np.random.default_rng(request.seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            yield Generation(request=request, pixels=pixels)
+'''
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "slow_model.py").write_text(MODEL)
+    (tmp_path / "prompts.txt").write_text("\n".join(PROMPTS))
+    return tmp_path
+
+
+GENERATE = (
+    "generate",
+    "prompts.txt",
+    "--model",
+    "python:slow_model:Slow",
+    "--no-controls",
+    "--runner",
+    "ray",
+)
+
+
+def drawn(project):
+    """Return seeds and processes, in the order of drawing."""
+    log = project / "drawn.log"
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [(int(seed), int(pid)) for seed, pid in (line.split("\t") for line in lines)]
+
+
+def test_without_ray_one_line_says_how_to_install_it(project, monkeypatch):
+    for name in ("memex_audit.runners.ray_runner", "memex_audit.runners.ray_cluster"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    run = CliRunner().invoke(main, GENERATE)
+    assert run.exit_code == 1
+    assert run.stderr.splitlines()[-1] == (
+        "Error: --runner ray must have Ray, got none installed; pip install 'memex-audit[ray]' on every "
+        "machine of the cluster."
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("127.0.0.1:1", r"must be a Ray cluster that can be reached, got 127.0.0.1:1 \(.*refused\)"),
+        ("10.0.0.1", r"must be HOST:PORT of a Ray cluster, got 10.0.0.1; such as 10.0.0.1:6379."),
+    ],
+)
+def test_a_cluster_that_cannot_be_reached_is_one_line_soon(project, address, said):
+    began = time.monotonic()
+    run = subprocess.run(
+        [sys.executable, "-m", "memex_audit", *GENERATE, "--address", address],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert re.match(f"Error: --address {said}", run.stderr.splitlines()[-1])
+    assert time.monotonic() - began < 60
+
+
+ALONE = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@pytest.fixture
+def head(tmp_path_factory, monkeypatch):
+    """A head node of two CPUs, in a folder that is none of the tests'."""
+    # A socket's path has 107 bytes: pytest's own folders are too long.
+    folder, port = Path(f"/tmp/ray{os.getpid()}"), free_port()
+    command = [
+        sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}",
+        "--node-ip-address=127.0.0.1", "--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats",
+        f"--temp-dir={folder}", "--object-store-memory=100000000",
+    ]  # fmt: skip
+    # On 127.0.0.1 only, and with a token that is not written into the home folder.
+    for name, value in ALONE.items():
+        monkeypatch.setenv(name, value)
+    away = tmp_path_factory.mktemp("away")
+    node = subprocess.Popen(command, cwd=away, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    for line in node.stdout:
+        if "Ray runtime started" in line:
+            break
+    yield f"127.0.0.1:{port}"
+    node.terminate()
+    node.communicate(timeout=60)
+    subprocess.run(["rm", "-rf", folder], check=True)
+
+
+@pytest.mark.ray
+def test_an_actor_that_is_killed_is_replaced_and_its_unit_done_once(project, head):
+    command = [sys.executable, "-m", "memex_audit", *GENERATE, "--address", head, "--workers", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and len({pid for _, pid in drawn(project)}) < 2:
+        time.sleep(0.05)
+    if process.poll() is None:
+        os.kill(drawn(project)[-1][1], signal.SIGKILL)  # one of the two, at work
+    out, err = process.communicate(timeout=180)
+    assert process.returncode == 0, err
+    assert out.startswith("--shard 1/1: 120 prompts, "), out
+    assert len({pid for _, pid in drawn(project)}) == 3
+    # At most what one actor had drawn and not written: the first 4 pictures of two prompts.
+    counted = Counter(seed for seed, _ in drawn(project))
+    assert len(counted) == 4 * len(PROMPTS)
+    assert sum(counted.values()) - len(counted) <= 8
+    assert not list((project / ".memex").glob(".seen-*"))
+    again = CliRunner().invoke(main, ["generate", *GENERATE[1:-2]])
+    assert again.stdout.startswith("--shard 1/1: 120 prompts, 0 pictures drawn, 480 found there"), (
+        again.output
+    )
+
+
+@pytest.mark.ray
+def test_a_cluster_that_is_started_here_leaves_nothing_behind(project):
+    before, token_before = set(Path("/tmp").iterdir()), (Path.home() / ".ray" / "auth_token").exists()
+    run = subprocess.run(
+        [sys.executable, "-m", "memex_audit", *GENERATE, "--workers", "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("--shard 1/1: 120 prompts, 480 pictures drawn"), run.stdout
+    assert not [path for path in set(Path("/tmp").iterdir()) - before if path.name.startswith("mx")]
+    assert not (Path.home() / ".ray" / "auth_token").exists() or token_before
+    assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if b"/tmp/mx" in _bytes(path)]
+
+
+def _bytes(path):
+    try:
+        return path.read_bytes()
+    except OSError:  # it ended meanwhile
+        return b""
