@@ -47,9 +47,26 @@ class FileSet(ABC):
     def entries(self, first: int, last: int) -> Iterator[Entry]:
         """Yield the entries from `first` up to, not including, `last`, one each; one picture is in memory."""
 
-    @abstractmethod
     def load(self, example_ids: Sequence[str]) -> "list[NDArray[np.uint8]]":
         """Return the pixels of these examples, in order; nothing else is read.
+
+        Raises:
+            TrainingSetError: an id is not of this set, or its picture can no longer be read.
+        """
+        return list(self.load_each(example_ids))
+
+    def load_each(self, example_ids: Sequence[str]) -> "Iterator[NDArray[np.uint8]]":
+        """Yield the pixels of these examples, in order; their files are read together, decoded one by one.
+
+        Raises:
+            TrainingSetError: as `load`.
+        """
+        for example_id, data in zip(example_ids, self._encoded(example_ids), strict=True):
+            yield self._decode(example_id, data)
+
+    @abstractmethod
+    def _encoded(self, example_ids: Sequence[str]) -> list[bytes]:
+        """Return the files of these examples' pictures, in order.
 
         Raises:
             TrainingSetError: an id is not of this set, or its picture can no longer be read.

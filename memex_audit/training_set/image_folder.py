@@ -3,7 +3,6 @@
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from memex_audit.config import MAX_PIXELS
 from memex_audit.errors import TrainingSetError
@@ -20,10 +19,6 @@ from memex_audit.training_set.captions import (
 from memex_audit.training_set.entries import Entry
 from memex_audit.training_set.file_set import FileSet
 from memex_audit.training_set.set_files import LocalFiles
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class ImageFolder(FileSet):
@@ -86,14 +81,6 @@ class ImageFolder(FileSet):
             example = TrainingExample(id=caption.example_id, caption=caption.text, pixels=pixels)
             yield Entry(example, caption.fault)
 
-    def load(self, example_ids: Sequence[str]) -> "list[NDArray[np.uint8]]":
-        """Return the pixels of these examples, in order.
-
-        Raises:
-            TrainingSetError: an id is not of this set, or its picture can no longer be read.
-        """
-        return [self._load(example_id) for example_id in example_ids]
-
     def example_ids(self) -> Iterator[Sequence[str]]:
         """Yield the ids of all pictures with each of their captions."""
         yield [self._captions.id(place) for place in range(self.n_entries)]
@@ -113,15 +100,17 @@ class ImageFolder(FileSet):
             f"{self._files.shown(picture)} must be a picture, got: {error}; mine the set again."
         )
 
-    def _load(self, example_id: str) -> "NDArray[np.uint8]":
+    def _encoded(self, example_ids: Sequence[str]) -> list[bytes]:
+        return [self._encoded_one(example_id) for example_id in example_ids]
+
+    def _encoded_one(self, example_id: str) -> bytes:
         picture = example_id if self._is_picture(example_id) else example_id.rpartition("#")[0]
         if not self._is_picture(picture):
             raise self._unknown(example_id)
         try:
-            data = self._read(picture)
+            return self._read(picture)
         except ValueError as error:
             raise self._unreadable(example_id, error) from error
-        return self._decode(example_id, data)
 
     def _is_picture(self, name: str) -> bool:
         place = bisect_left(self._pictures, name)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, islice, pairwise
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -30,10 +29,6 @@ from memex_audit.training_set.parquet_shard import (
     read_rows,
 )
 from memex_audit.training_set.set_files import SetFiles
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 # Encoded pictures kept between calls of `load`; a row group larger than this is never held.
 CACHE_BYTES = 256 << 20
@@ -117,21 +112,6 @@ class ParquetSet(FileSet):
             ids = self._ids.ids[start + rows.start : start + rows.stop]
             yield from _read_group(self._groups[number], rows, ids, self.max_pixels)
 
-    def load(self, example_ids: Sequence[str]) -> "list[NDArray[np.uint8]]":
-        """Return the pixels of these examples, in order; only their row groups are read.
-
-        Raises:
-            TrainingSetError: an id is not of this set, or its picture can no longer be read.
-        """
-        places = {example_id: self._position(example_id) for example_id in example_ids}
-        wanted: dict[int, list[int]] = {}
-        for position in places.values():
-            wanted.setdefault(bisect_right(self._starts, position) - 1, []).append(position)
-        pictures: dict[int, bytes | None] = {}
-        for number, positions in wanted.items():
-            pictures |= self._read_pictures(number, positions)
-        return [self._decode(name, pictures[places[name]] or b"") for name in example_ids]
-
     def example_ids(self) -> Iterator[Sequence[str]]:
         """Yield the ids of all rows, a row group at a time."""
         yield from (self._ids.ids[start:stop] for start, stop in pairwise(self._starts))
@@ -139,6 +119,17 @@ class ParquetSet(FileSet):
     @cached_property
     def _ids(self) -> IdTable:
         return IdTable(map(read_ids, self._shards))
+
+    def _encoded(self, example_ids: Sequence[str]) -> list[bytes]:
+        """Return the files of these pictures; only their row groups are read."""
+        places = {example_id: self._position(example_id) for example_id in example_ids}
+        wanted: dict[int, list[int]] = {}
+        for position in places.values():
+            wanted.setdefault(bisect_right(self._starts, position) - 1, []).append(position)
+        pictures: dict[int, bytes | None] = {}
+        for number, positions in wanted.items():
+            pictures |= self._read_pictures(number, positions)
+        return [pictures[places[name]] or b"" for name in example_ids]
 
     def _files_of(self, first: int, last: int) -> Iterator[int]:
         names = {

@@ -5,7 +5,7 @@ from contextlib import closing
 from functools import cached_property
 from io import BytesIO
 from itertools import groupby
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from memex_audit.config import MAX_PIXELS
 from memex_audit.errors import TrainingSetError
@@ -16,10 +16,6 @@ from memex_audit.training_set.file_set import FileSet
 from memex_audit.training_set.sample_table import SampleTable
 from memex_audit.training_set.set_files import SetFiles
 from memex_audit.training_set.tar_samples import Sample, caption_of, read_member
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 # Ids yielded at a time.
 PART = 1 << 14
@@ -78,21 +74,6 @@ class WebDatasetSet(FileSet):
                 for row in of_one_tar:
                     yield self._read(file, self._samples.sample(row))
 
-    def load(self, example_ids: Sequence[str]) -> "list[NDArray[np.uint8]]":
-        """Return the pixels of these examples, in order; each tar is opened once, and nothing else is read.
-
-        Raises:
-            TrainingSetError: an id is not of this set, or its picture can no longer be read.
-        """
-        rows = {example_id: self._row(example_id) for example_id in example_ids}
-        pixels: dict[str, NDArray[np.uint8]] = {}
-        in_place = sorted(rows, key=rows.__getitem__)
-        for number, of_one_tar in groupby(in_place, lambda name: self._samples.tar(rows[name])):
-            with closing(self._open(number)) as file:
-                for name in of_one_tar:
-                    pixels[name] = self._decode(name, self._picture(file, name, rows[name]))
-        return [pixels[example_id] for example_id in example_ids]
-
     def example_ids(self) -> Iterator[Sequence[str]]:
         """Yield the ids of all samples, in parts."""
         yield from (self._samples.ids.ids[start : start + PART] for start in range(0, self.n_entries, PART))
@@ -104,6 +85,17 @@ class WebDatasetSet(FileSet):
     @cached_property
     def _samples(self) -> SampleTable:
         return SampleTable(self._files)
+
+    def _encoded(self, example_ids: Sequence[str]) -> list[bytes]:
+        """Return the files of these pictures; each tar is opened once, and read in its order."""
+        rows = {example_id: self._row(example_id) for example_id in example_ids}
+        data: dict[str, bytes] = {}
+        in_place = sorted(rows, key=rows.__getitem__)
+        for number, of_one_tar in groupby(in_place, lambda name: self._samples.tar(rows[name])):
+            with closing(self._open(number)) as file:
+                for name in of_one_tar:
+                    data[name] = self._picture(file, name, rows[name])
+        return [data[example_id] for example_id in example_ids]
 
     def _files_of(self, first: int, last: int) -> Iterator[int]:
         rows = range(first, min(last, self.n_entries))
