@@ -7,6 +7,7 @@ from memex_audit.extraction.block_sums import block_sums
 from memex_audit.extraction.matching import Matcher
 from memex_audit.generation.store import UnitStore
 from memex_audit.records import AuditPrompt, Frame, Generation, PromptSet, Protocol
+from memex_audit.spending import Spending
 
 SIDE = 16
 EVALUATIONS = 10
@@ -109,6 +110,7 @@ class Bench:
         protocol=PROTOCOL,
         progress=None,
         keep="all",
+        budget=None,
     ):
         images = Images()
         self.notes = []
@@ -131,6 +133,7 @@ class Bench:
             batch_size=batch_size,
             units=units,
             keep=keep,
+            spending=Spending(budget),
             **({"progress": progress} if progress else {}),
         )
 

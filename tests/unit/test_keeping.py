@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from written_down_model import CAPTIONS, TRAINING, Bench, noisy
+from written_down_model import CAPTIONS, EVALUATIONS, TRAINING, Bench, noisy
 
+from memex_audit.config import Budget
 from memex_audit.errors import TrainingSetError
 from memex_audit.generation.filling import draw
 from memex_audit.keeping import is_sampled
@@ -184,3 +185,28 @@ def test_what_was_drawn_before_nothing_could_be_decided_is_kept_whole(tmp_path):
     with pytest.raises(TrainingSetError, match="is gone"):
         next(draw(bench.store, lambda: bench.model, ["is independent"], 4, batch_size=8, keeps=fail))
     assert kept_pixels(bench, "is independent") == [True] * 4
+
+
+def test_what_is_drawn_again_is_counted_against_the_budget(tmp_path):
+    def audited(pictures):
+        budget = Budget(evaluations=pictures * EVALUATIONS)
+        bench = Bench(tmp_path, ["nears once"], keep="none", budget=budget)
+        return bench.finding("nears once"), len(bench.drawn())
+
+    finding, drawn = audited(4)
+    assert (finding.verdict, finding.near_miss, drawn) == (Verdict.UNDECIDED, True, 4)
+    # The first look is drawn again, and nothing is left for the second.
+    assert audited(12) == (finding, 4)
+    assert audited(16)[0].verdict is Verdict.NOT_FLAGGED
+
+
+def test_a_prompt_whose_budget_is_spent_is_settled_by_its_block_sums(tmp_path):
+    # Its first look never stops: block sums settle it, and it goes on to a second that nothing pays for.
+    protocol = Protocol(
+        name="two looks", looks=(4, 16), clique_size=4, edge_delta=0.1, match_delta=0.1,
+        flag_at=(5, 4), clean_at=(0, 3),
+    )  # fmt: skip
+    budget = Budget(evaluations=4 * EVALUATIONS)
+    bench = Bench(tmp_path, ["is independent"], keep="none", protocol=protocol, budget=budget)
+    finding = bench.finding("is independent")
+    assert (finding.verdict, finding.generations, finding.nearest_is_bound) == (Verdict.UNDECIDED, 4, True)
