@@ -17,6 +17,8 @@ LONGEST_VARIABLE = 40
 AUTO = "auto"
 # A picture from outside is decoded up to so many pixels: 200 MB of RGB. Pillow opens none beyond the other.
 MAX_PIXELS, PILLOW_PIXELS = 64_000_000, 178_956_970
+# How training brings a picture to the model's size.
+CROPS = ("center", "random", "squash")
 # Which pixels the store keeps, beside the block sums of every picture.
 KEEP = ("all", "evidence", "none")
 SCREEN_NAMES = ("guidance-difference", "anisotropy", "one-step-clique")
@@ -118,6 +120,7 @@ class Settings:
     untargeted_held_out: str | None = None
     sscd: str | None = None
     max_pixels: int = MAX_PIXELS
+    crop: str = "center"
 
     max_images: int | None = None
     requests_per_minute: float | None = None
@@ -422,6 +425,11 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="sscd", parse=str, metavar="FILE",
            help="SSCD copy detector as TorchScript, such as sscd_disc_mixup.torchscript.pt: its cosine to "
                 "the training image stands in each finding; a file is code, use one that you trust"),
+    Option(name="crop", parse=_one_of(*CROPS), metavar="HOW",
+           help="how training brought pictures to the model's size, and training images are brought to it to "
+                "be compared: center, resized to cover it and cut at the centre; random, cut anywhere, as "
+                "trainers do without --center_crop: the place is looked for; squash, both sides resized and "
+                "nothing cut (default: center)"),
     Option(name="max_pixels", parse=_pixels, metavar="N",
            help="largest picture, in pixels, that is decoded of a training set, a folder of generations or "
                 "an answer; a larger one is set aside and counted (default: 64,000,000)"),

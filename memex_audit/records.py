@@ -610,6 +610,7 @@ class UntargetedResult:
 class Provenance:
     """Where the result comes from: enough to run it again.
 
+    `crop`: how training images were brought to the generations' size, None without a training set.
     `model_config` is the folder of a model in one file. `model_fingerprint` covers it, learned tokens, and
     the LoRA and its weight, where there are any; `prompt_set` is the digest of the ids of every prompt of
     the audit set (prompt_set_digest).
@@ -633,6 +634,7 @@ class Provenance:
     prompt_set: str | None = None
     model_config: str | None = None
     textual_inversion: str | None = None
+    crop: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

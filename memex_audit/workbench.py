@@ -353,7 +353,13 @@ class Workbench(ModelBench):
         if self.training_set is None:
             return None
         detector = (lambda: self.copy_detector) if self.settings.sscd else None
-        return Matcher(self.training_set, lambda: self.index, lambda: self.embedder, detector)
+        return Matcher(
+            self.training_set,
+            lambda: self.index,
+            lambda: self.embedder,
+            detector,
+            crop=self.settings.crop,
+        )
 
     @cached_property
     def copy_detector(self) -> Embedder:
@@ -472,6 +478,7 @@ class Workbench(ModelBench):
             model=self.settings.model,
             model_config=self.settings.model_config,
             textual_inversion=self.settings.textual_inversion,
+            crop=self.settings.crop if self.training_set else None,
             lora=self.settings.lora.path if self.settings.lora else None,
             lora_weight=self.settings.lora.weight if self.settings.lora else None,
             model_fingerprint=self.generator.fingerprint,

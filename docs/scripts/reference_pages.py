@@ -27,7 +27,7 @@ MARK = re.compile(r"^<!-- generated: ([a-z ]+) -->$", re.MULTILINE)
 TOPICS: Mapping[str, tuple[str, ...]] = {
     "What is audited": (
         "model", "lora", "training_set", "embedder", "duplicate_similarity", "prompts", "max_prompts",
-        "canaries", "neighbours", "max_pixels",
+        "canaries", "neighbours", "max_pixels", "crop",
     ),
     "How pictures are drawn": (*DRAWN_WITH, "seed"),
     "Models that can only be asked": ("max_images", "requests_per_minute", "api_key_env"),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from memex_audit.extraction.altered import ALTERATIONS
 from memex_audit.extraction.block_sums import BlockSums, block_sums
 from memex_audit.extraction.distances import l2_between
-from memex_audit.extraction.fitting import fit_to
+from memex_audit.extraction.fitting import cover, cut_at, fit_to, nearest_cuts
 from memex_audit.extraction.reduction import l2_lower_bounds
 from memex_audit.protocols import Embedder, Index, Pictures
 
@@ -19,7 +19,7 @@ NEIGHBORS = 32
 NEIGHBORS_EACH = 8
 # k is counted among so many neighbours of the matched image.
 K_NEIGHBORS = 256
-# Training images in memory at a time: as they are read, and brought to the generations' size.
+# Training images that are read together, and bytes of them in memory at the generations' size.
 LOADED = 16
 FITTED_BYTES = 64 << 20
 
@@ -45,7 +45,15 @@ def beside(one: Nearest, other: Nearest) -> Nearest:
 
 
 class Matcher:
-    """Looks generations up in the training set; the index and the embedder are loaded when first needed."""
+    """Looks generations up in the training set; the index and the embedder are loaded when first needed.
+
+    Args:
+        training_set: pictures by id; only those that are asked for are read.
+        index: over their embeddings.
+        embedder: of the index.
+        copy_detector: None where there is none.
+        crop: how training brought pictures to the model's size: "center", "random" or "squash" (`fit_to`).
+    """
 
     def __init__(
         self,
@@ -53,15 +61,32 @@ class Matcher:
         index: Callable[[], Index],
         embedder: Callable[[], Embedder],
         copy_detector: Callable[[], Embedder] | None = None,
+        *,
+        crop: str = "center",
     ) -> None:
         self._training_set = training_set
         self._index = index
         self._embedder = embedder
         self._copy_detector = copy_detector
+        self.crop = crop
 
-    def training_image(self, example_id: str, height: int, width: int) -> NDArray[np.uint8]:
-        """Return a training image at (height, width), uint8 (height, width, 3)."""
-        return fit_to(self._training_set.load([example_id])[0], height, width)
+    def training_image(
+        self, example_id: str, height: int, width: int, like: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8]:
+        """Return a training image at (height, width), uint8 (height, width, 3).
+
+        Args:
+            example_id: its id.
+            height: of the generations.
+            width: of the generations.
+            like: generations, uint8 (n, height, width, 3): of a random crop, the one nearest to any of them.
+        """
+        (pixels,) = self._training_set.load([example_id])
+        if self.crop != "random" or like is None or not len(like):
+            return fit_to(pixels, height, width, self.crop)
+        covering = cover(pixels, height, width)
+        distances, places = nearest_cuts(covering, height, width, partial(l2_between, like))
+        return cut_at(covering, height, width, int(places[distances.argmin()]))
 
     def distances_to(self, images: NDArray[np.uint8], example_ids: Sequence[str]) -> Nearest:
         """Return the l2 of every generation to each of these training images, brought to its size.
@@ -82,16 +107,25 @@ class Matcher:
     def bounds_to(self, sums: BlockSums, example_ids: Sequence[str]) -> Nearest:
         """Return bounds from below on `distances_to` of pictures that are known by their block sums."""
         size = (sums.height, sums.width)
-        return self._compared(example_ids, size, len(sums), partial(_l2_bounds, sums))
+        return self._compared(example_ids, size, len(sums), partial(_l2_bounds, sums), every=True)
 
     def bounds_to_altered(self, sums: BlockSums, example_ids: Sequence[str]) -> dict[str, Nearest]:
         """Return bounds from below on `distances_to_altered` of such pictures."""
         size = (sums.height, sums.width)
-        return self._compared_altered(example_ids, size, len(sums), partial(_l2_bounds, sums))
+        compare = partial(_l2_bounds, sums)
+        return self._compared_altered(example_ids, size, len(sums), compare, every=True)
 
     def _compared(
-        self, example_ids: Sequence[str], size: tuple[int, ...], n: int, compare: Compare
+        self,
+        example_ids: Sequence[str],
+        size: tuple[int, ...],
+        n: int,
+        compare: Compare,
+        *,
+        every: bool = False,
     ) -> Nearest:
+        if self.crop == "random":
+            return self._searched(example_ids, size, n, compare, every=every)
         distances = np.zeros((n, len(example_ids)))
         start = 0
         for block in self._blocks(example_ids, *size):
@@ -99,9 +133,36 @@ class Matcher:
             start += len(block)
         return Nearest(distances=distances, example_ids=tuple(example_ids))
 
+    def _searched(
+        self,
+        example_ids: Sequence[str],
+        size: tuple[int, ...],
+        n: int,
+        compare: Compare,
+        *,
+        every: bool,
+    ) -> Nearest:
+        """Compare with training images cut from wherever they are nearest."""
+        distances = np.zeros((n, len(example_ids)))
+        for column, pixels in enumerate(self._pictures(example_ids)):
+            covering = cover(pixels, size[0], size[1])
+            distances[:, column], _ = nearest_cuts(covering, size[0], size[1], compare, every=every)
+        return Nearest(distances=distances, example_ids=tuple(example_ids))
+
     def _compared_altered(
-        self, example_ids: Sequence[str], size: tuple[int, ...], n: int, compare: Compare
+        self,
+        example_ids: Sequence[str],
+        size: tuple[int, ...],
+        n: int,
+        compare: Compare,
+        *,
+        every: bool = False,
     ) -> dict[str, Nearest]:
+        if self.crop == "random":
+            return {
+                name: self._searched(example_ids, size, n, partial(_altered, compare, alter), every=every)
+                for name, alter in ALTERATIONS.items()
+            }
         found = {name: np.zeros((n, len(example_ids))) for name in ALTERATIONS}
         start = 0
         for block in self._blocks(example_ids, *size):
@@ -118,14 +179,19 @@ class Matcher:
         """Yield the training images in order, uint8 (m, height, width, 3): thousands do not fit in memory."""
         most = max(1, FITTED_BYTES // (height * width * 3))
         fitted: list[NDArray[np.uint8]] = []
-        for start in range(0, len(example_ids), LOADED):
-            for pixels in self._training_set.load(example_ids[start : start + LOADED]):
-                fitted.append(fit_to(pixels, height, width))
-                if len(fitted) == most:
-                    yield np.stack(fitted)
-                    fitted = []
+        for pixels in self._pictures(example_ids):
+            fitted.append(fit_to(pixels, height, width, self.crop))
+            if len(fitted) == most:
+                yield np.stack(fitted)
+                fitted = []
         if fitted:
             yield np.stack(fitted)
+
+    def _pictures(self, example_ids: Sequence[str]) -> Iterator[NDArray[np.uint8]]:
+        """Yield training images at their own size; of a set of files one is in memory."""
+        load = getattr(self._training_set, "load_each", self._training_set.load)
+        for start in range(0, len(example_ids), LOADED):
+            yield from load(example_ids[start : start + LOADED])
 
     def distances_to_neighbors(self, images: NDArray[np.uint8], n: int = NEIGHBORS) -> Nearest:
         """Return every generation's l2 to the `n` training images nearest to any of them by embedding."""
@@ -230,6 +296,12 @@ class Matcher:
 
 def _l2_bounds(sums: BlockSums, training_images: NDArray[np.uint8]) -> NDArray[np.float64]:
     return l2_lower_bounds(sums, block_sums(training_images))
+
+
+def _altered(
+    compare: Compare, alter: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], cuts: NDArray[np.uint8]
+) -> NDArray[np.float64]:
+    return compare(np.stack([alter(pixels) for pixels in cuts]))
 
 
 def _cosine(embedder: Embedder, picture: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:

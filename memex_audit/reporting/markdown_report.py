@@ -102,6 +102,9 @@ def _subject(provenance: Provenance | None) -> Iterator[tuple[str, str]]:
     hashed = "its address and name" if name_of_endpoint(provenance.model) else "its files"
     yield "Model fingerprint", f"{code(provenance.model_fingerprint)} (SHA-256 over {hashed})"
     yield "Training set", code(provenance.training_set) if provenance.training_set else "none was given"
+    if provenance.crop not in (None, "center"):
+        brought = code(f"--memex-crop {provenance.crop}")
+        yield "Training images", f"brought to the generations' size by {brought}"
     if provenance.training_set_fingerprint:
         yield (
             "Training set fingerprint",

@@ -60,7 +60,7 @@ class UntargetedAudit:
         self._prompts = prompts
         self._groups = bench.mined.load_groups()
         self._lookup = TrainingLookup(bench.matcher, self._groups)
-        self._size: tuple[int, ...] = ()
+        self._size: tuple[int, int] = (0, 0)
         self._judged, self._set_aside, self._nearest = 0, 0, math.inf
         self.replicas = Replicas(self._groups)
 
@@ -113,7 +113,7 @@ class UntargetedAudit:
         self._set_aside += len(generations) - len(images)
         if not len(images):
             return
-        self._size = images.shape[1:3]
+        self._size = (images.shape[1], images.shape[2])
         threshold, found = self.threshold, self._lookup.look_up(images)
         self._judged += len(images)
         self._nearest = min(self._nearest, float(found.adaptive.min()))
@@ -131,7 +131,12 @@ class UntargetedAudit:
     def exhibits(self) -> tuple[Exhibit, ...]:
         """Return the replicas of the first training images, each with its image, in memory only."""
         return tuple(
-            Exhibit(generations=pixels, training_image=self._matcher.training_image(name, *pixels.shape[1:3]))
+            Exhibit(
+                generations=pixels,
+                training_image=self._matcher.training_image(
+                    name, pixels.shape[1], pixels.shape[2], like=pixels
+                ),
+            )
             for name, pixels in self.replicas.pictures()
         )
 
@@ -143,7 +148,7 @@ class UntargetedAudit:
             return default_threshold()
         distances = [
             float(distance)
-            for batch in _stacked(_every_so_many(held_out), *self._size)
+            for batch in _stacked(_every_so_many(held_out), *self._size, self._matcher.crop)
             for distance in self._lookup.look_up(batch).adaptive
         ]
         return untargeted_threshold(distances)
@@ -188,7 +193,9 @@ def _every_so_many(held_out: "TrainingSet") -> Iterator[NDArray[np.uint8]]:
         yield example.pixels
 
 
-def _stacked(pictures: Iterator[NDArray[np.uint8]], height: int, width: int) -> Iterator[NDArray[np.uint8]]:
+def _stacked(
+    pictures: Iterator[NDArray[np.uint8]], height: int, width: int, crop: str
+) -> Iterator[NDArray[np.uint8]]:
     """Yield stacks of AT_ONCE pictures at one size."""
-    while batch := [fit_to(pixels, height, width) for pixels in islice(pictures, AT_ONCE)]:
+    while batch := [fit_to(pixels, height, width, crop) for pixels in islice(pictures, AT_ONCE)]:
         yield np.stack(batch)

@@ -242,3 +242,18 @@ def test_the_largest_cosine_of_a_training_image_counts_whichever_generation_come
     everything = Images({name: many[name] for name in ("image-7", "image-30", "image-8")})
     found = Matcher(everything, lambda: everything, lambda: everything).distances_to_neighbors(generations, 3)
     assert found.example_ids[0] == "image-7"
+
+
+def test_k_is_counted_among_a_bounded_number_of_pictures_that_are_read_one_by_one():
+    images = {str(i): picture(i) for i in range(K_NEIGHBORS + 40)}
+
+    class OneByOne(Images):
+        def load_each(self, example_ids):
+            self.loaded += example_ids
+            assert len(example_ids) <= LOADED
+            yield from (self.images[example_id] for example_id in example_ids)
+
+    everything = OneByOne(images)
+    found = Matcher(everything, lambda: everything, lambda: everything).count_within("3", 0.01, SIDE, SIDE)
+    assert found == 1
+    assert len(everything.loaded) == K_NEIGHBORS + 1
