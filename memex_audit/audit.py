@@ -17,7 +17,7 @@ from memex_audit.extraction.protocol import blind_spot, sequential_test
 from memex_audit.extraction.verdicts import SEEDS_FOR_EXTRACTION, CliqueReading
 from memex_audit.generation.filling import draw, draw_again
 from memex_audit.generation.store import UnitStore
-from memex_audit.judging import Look, goes_on, judge, read_look
+from memex_audit.judging import Judged, Judgement, Look, goes_on, judge, read_look
 from memex_audit.keeping import Keeping
 from memex_audit.looking import Looking, comparable
 from memex_audit.protocols import Generator
@@ -70,7 +70,8 @@ class Audit:
     prompts that this run selected, in groups that one process audits; no batch goes beyond its group.
     `protocols`: by prompt id, where captions are few and each is decided by a protocol of its own.
     `spending`: what may be drawn; what is not decided when it ends is UNDECIDED. `keep`: which pixels are
-    written (keeping.py); a prompt that block sums settle is judged without them.
+    written (keeping.py); a prompt that block sums settle is judged without them. `judged`: what was judged
+    before, of the very same pictures.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Audit:
         protocols: Mapping[str, Protocol] = MappingProxyType({}),
         spending: Spending | None = None,
         keep: str = "all",
+        judged: Judged | None = None,
     ) -> None:
         self.prompts = prompts
         self.protocol = protocol
@@ -107,6 +109,11 @@ class Audit:
         # Where each has a protocol of its own, prompts have no looks in common.
         others = {prompt.prompt_id: prompt for prompt in prompts.prompts}
         self._prompts = dict(others)
+        self._judged = judged
+        known = judged.recall(prompts.prompts, self.protocol_of) if judged else {}
+        for prompt_id in known:
+            self._take(known[prompt_id])
+            del others[prompt_id]
         self._rounds: dict[str, Rounds] = {}
         for unit in units:
             self._plan([others.pop(prompt_id).prompt_id for prompt_id in unit if prompt_id in others])
@@ -135,7 +142,7 @@ class Audit:
         Of one that the model reads as another it is the other's.
         """
         prompt_id = self.prompts.read_as.get(prompt.prompt_id, prompt.prompt_id)
-        if prompt_id not in self._rounds:
+        if prompt_id not in self._rounds and prompt_id not in self._findings:
             self._prompts[prompt_id] = prompt
             self._plan([prompt_id])
         while prompt_id not in self._findings:
@@ -144,7 +151,14 @@ class Audit:
 
     def findings(self) -> tuple[Finding, ...]:
         """Return the findings of the whole audit set, in its order."""
-        return tuple(self.finding(prompt) for prompt in self.prompts.prompts)
+        findings = tuple(self.finding(prompt) for prompt in self.prompts.prompts)
+        self.remember()
+        return findings
+
+    def remember(self) -> None:
+        """Write down what was judged, where that is remembered."""
+        if self._judged:
+            self._judged.flush()
 
     def why_not_drawn(self, prompt: AuditPrompt) -> str | None:
         """Say why no picture is drawn for a prompt: it scored low, and is not in the random sample."""
@@ -235,7 +249,9 @@ class Audit:
             clique = read_look(look, protocol)
             onward = number + 1 < len(looks_of) and goes_on(look, clique, protocol)
             if not onward:
-                self._keep(prompt, look, clique)
+                judgement = self._keep(prompt, look, clique)
+                if self._judged:
+                    self._judged.keep(prompt, protocol, judgement)
                 self._keeping.forget(prompt)
             rounds.settle(number, prompt.prompt_id, goes_on=onward)
 
@@ -276,7 +292,7 @@ class Audit:
                 self._findings[name] = replace(self._findings[name], verdict=Verdict.UNDECIDED)
             rounds.settle(number, name, goes_on=False)
 
-    def _keep(self, prompt: AuditPrompt, look: Look, clique: CliqueReading) -> None:
+    def _keep(self, prompt: AuditPrompt, look: Look, clique: CliqueReading) -> Judgement:
         judgement = judge(
             prompt,
             look,
@@ -285,8 +301,13 @@ class Audit:
             matcher=self._matcher,
             evaluations_per_image=self._evaluations_per_image(),
         )
-        self._findings[prompt.prompt_id] = self._with_screen(judgement.finding)
-        self._seeds_near[prompt.prompt_id] = judgement.seeds_near
+        self._take(judgement)
+        return judgement
+
+    def _take(self, judgement: Judgement) -> None:
+        prompt_id = judgement.finding.prompt_id
+        self._findings[prompt_id] = self._with_screen(judgement.finding)
+        self._seeds_near[prompt_id] = judgement.seeds_near
 
     def _with_screen(self, finding: Finding) -> Finding:
         """Add what the screen said of a prompt, and what it cost."""

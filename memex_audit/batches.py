@@ -4,10 +4,13 @@ A batch is cut off before a prompt whose id says so. A prompt that is put in, or
 batches around it only, and all others keep their names: -k, --lf and a report's history survive it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from memex_audit.records import AuditPrompt
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from memex_audit.records import AuditPrompt
 
 MOST_PROMPTS = 5_000
 """Prompts that each have a case of their own, unless --memex-granularity says otherwise."""
@@ -21,7 +24,7 @@ class PromptBatch:
     """The prompts of one case, in the order of the audit set; `name` is that of the first."""
 
     name: str
-    prompts: tuple[AuditPrompt, ...]
+    prompts: "tuple[AuditPrompt, ...]"
 
 
 def makes_batches(granularity: str, n_prompts: int) -> bool:
@@ -41,7 +44,7 @@ def batch_size(n_prompts: int) -> int:
     return size
 
 
-def divide(prompts: Sequence[AuditPrompt], size: int) -> tuple[PromptBatch, ...]:
+def divide(prompts: "Sequence[AuditPrompt]", size: int) -> tuple[PromptBatch, ...]:
     """Divide prompts, in their order, into batches of about `size`: a quarter of it at least, twice at most.
 
     A batch ends before a prompt whose id, a random number by its content, is a multiple of `size`. (The last
@@ -58,5 +61,5 @@ def divide(prompts: Sequence[AuditPrompt], size: int) -> tuple[PromptBatch, ...]
     return (*batches, _batch(prompts[first:])) if prompts else ()
 
 
-def _batch(prompts: Sequence[AuditPrompt]) -> PromptBatch:
+def _batch(prompts: "Sequence[AuditPrompt]") -> PromptBatch:
     return PromptBatch(name=prompts[0].prompt_id, prompts=tuple(prompts))

@@ -115,10 +115,12 @@ class Memex:
         self._asked: str | None = None
         self._evidence = Evidence(session, self._settings, self._records, self._send_context)
         bench = session.bench
+        session.request = request
         # Lazily, and through the fixtures, so that a user's own override is what is used.
         bench.load_generator = lambda: request.getfixturevalue("memex_generator")
         bench.load_embedder = lambda: request.getfixturevalue("memex_embedder")
         bench.load_index = lambda: request.getfixturevalue("memex_training_index")
+        session.collection.heed_own_parts(request.node)
 
     @property
     def prompts(self) -> PromptSet:
@@ -235,7 +237,11 @@ class Memex:
             self._note_control(control)
             return control
         control = positive_control(
-            bench.protocol, bench.store_folder, device=bench.device, seed=bench.settings.seed
+            bench.protocol,
+            bench.store_folder,
+            device=bench.settings.device,
+            seed=bench.settings.seed,
+            worker=bench.worker,
         )
         self._note_control(control)
         return control

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from memex_audit.session import AuditSession
 
 PROMPT = "duplicated_prompt"
+PLUGIN = "memex_audit.plugin"
+# Fixtures that a user may override.
+OWN_PARTS = ("memex_model", "memex_generator", "memex_embedder", "memex_training_index")
 # Fixtures whose cases are made only where an option asks for them.
 ASKED_BY = {
     "planted_canaries": "canaries are made where --memex-canaries FILE names their manifest",
@@ -53,6 +56,7 @@ class CaseCollection:
         self._session = session
         self._audits_prompts = False
         self._lacking: dict[str, None] = {}
+        self._heeded: set[object] = set()
         self.nodeids: tuple[str, ...] = ()
         self.n_selected = 0
         self.n_deselected = 0
@@ -62,6 +66,18 @@ class CaseCollection:
         if name.startswith(BATCH):
             return self._batches[name.removeprefix(BATCH)]
         return self._prompts[name]
+
+    def heed_own_parts(self, item: pytest.Item) -> None:
+        """Tell the bench which of the parts that a case may ask for are a user's own, made by a fixture."""
+        if item.parent in self._heeded:
+            return
+        self._heeded.add(item.parent)
+        bench, found = self._session.bench, item.session._fixturemanager.getfixturedefs
+        own = {name for name in OWN_PARTS if found(name, item)[-1].func.__module__ != PLUGIN}  # type: ignore[index]
+        if own & {"memex_embedder", "memex_training_index"}:
+            bench.looks_up_otherwise = True
+        if "memex_model" in own:
+            bench.loads_otherwise = True
 
     @property
     def batches(self) -> Mapping[str, Sequence[str]]:

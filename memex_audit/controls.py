@@ -10,20 +10,24 @@ from memex_audit.rates.images_extracted import has_few_captions
 from memex_audit.records import AuditPrompt, ControlResult, Frame, PromptSet, Protocol, Verdict
 from memex_audit.specimen import HELD_OUT_CAPTIONS
 from memex_audit.training_set.prompts import prompt_id_of
+from memex_audit.work_units import ALONE, Worker
 from memex_audit.workbench import Workbench
 
 POSITIVE_PROMPTS = 8
 PLANTED_COPIES = 32
 NEGATIVE_PROMPTS = 60
+MOST_PAIRS = 50_000
 
 
-def positive_control(protocol: Protocol, store: Path, *, device: str, seed: int) -> ControlResult:
+def positive_control(
+    protocol: Protocol, store: Path, *, device: str, seed: int, worker: Worker = ALONE
+) -> ControlResult:
     """Audit planted replicas: prompts whose picture the specimen learned at least 32 times.
 
     The protocol and thresholds are those of the audit at hand. What it shows is that this code with these
     thresholds finds replicas in the specimen; it does not show its power on another model.
     """
-    bench, planted = planted_replicas(protocol, store, device=device, seed=seed)
+    bench, planted = planted_replicas(protocol, store, device=device, seed=seed, worker=worker)
     detected = sum(finding.verdict is Verdict.EXTRACTED for finding in bench.audit(planted).findings())
     return ControlResult(
         kind="positive",
@@ -34,13 +38,13 @@ def positive_control(protocol: Protocol, store: Path, *, device: str, seed: int)
 
 
 def planted_replicas(
-    protocol: Protocol, store: Path, *, device: str, seed: int
+    protocol: Protocol, store: Path, *, device: str, seed: int, worker: Worker = ALONE
 ) -> tuple[Workbench, PromptSet]:
     """Return what the positive control draws for, and the bench of the specimen that it draws on."""
     settings = Settings(
         model="specimen:duplicated", store=str(store), device=device, seed=seed, preset=protocol.name
     )
-    bench = Workbench(settings, store)
+    bench = Workbench(settings, store, worker)
     planted = [p for p in bench.prompts.prompts if p.duplication_count >= PLANTED_COPIES][:POSITIVE_PROMPTS]
     bench.protocol = protocol
     return bench, replace(bench.prompts, prompts=tuple(planted))
@@ -124,7 +128,9 @@ def recombined_prompts(prompts: PromptSet, n: int, *, seed: int) -> PromptSet:
     texts = sorted({prompt.text for prompt in prompts.prompts})
     order = _by_hash(texts, seed)
     taken, made = set(texts), []
-    for shift in range(1, len(order)):
+    # Of captions made by one pattern hardly any pair is new, and of thousands not every pair is tried.
+    most_shifts = max(1, MOST_PAIRS // max(1, len(order)))
+    for shift in range(1, len(order))[:most_shifts]:
         for first, second in zip(order, order[shift:] + order[:shift], strict=True):
             text = _first_half(first) + " " + _second_half(second)
             if text not in taken:

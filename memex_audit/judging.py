@@ -1,7 +1,8 @@
 """Judge one prompt: what its generations look like, and what they lie near -> a finding with its evidence."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol as Port
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,24 @@ class Judgement:
 
     finding: Finding
     seeds_near: Mapping[str, int]
+
+
+class Judged(Port):
+    """Remembers judgements; it must know none that another look at the same pictures could not give."""
+
+    def recall(
+        self, prompts: Sequence[AuditPrompt], protocol_of: Callable[[str], Protocol]
+    ) -> Mapping[str, Judgement]:
+        """Return what is known of these prompts, by their ids."""
+        ...
+
+    def keep(self, prompt: AuditPrompt, protocol: Protocol, judgement: Judgement) -> None:
+        """Remember a judgement of the pictures that are stored."""
+        ...
+
+    def flush(self) -> None:
+        """Write down what was kept."""
+        ...
 
 
 def judge(
@@ -247,8 +266,8 @@ def _described(
     found: NearestExample, kind: MatchKind, look: Look, protocol: Protocol, matcher: Matcher
 ) -> Match:
     height, width = look.images.shape[1:3]
-    image = matcher.training_image(found.example_id, height, width)
     near = look.images[list(found.rows)]
+    image = matcher.training_image(found.example_id, height, width, near)
     altered = ALTERATIONS[found.alteration](image) if found.alteration else image
     nearest = near[int(l2_to_many(altered, near).argmin())]
     return Match(

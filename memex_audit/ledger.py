@@ -9,7 +9,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -218,7 +218,7 @@ VALUES (:run, :position, :prompt_id, :group_id, :verdict, :generations, :clique_
 def _row(result: AuditResult, run_id: str, created: str) -> dict[str, object]:
     provenance, rate = result.provenance, result.rate
     assert provenance is not None
-    whole = record_to_dict(result)
+    whole = record_to_dict(replace(result, findings=()))
     del whole["findings"]
     return {
         "id": run_id,

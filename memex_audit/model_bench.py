@@ -4,7 +4,9 @@ Everything is made when first asked for, and once.
 """
 
 import os
+import platform
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from memex_audit import specimen
 from memex_audit.batch_size import BatchSize
 from memex_audit.black_boxes import Surroundings, check_options, is_black_box, open_black_box
+from memex_audit.code_digest import code_digest
 from memex_audit.config import SPECIMEN_LORA, Settings
 from memex_audit.errors import ConfigurationError
 from memex_audit.protocols import Generator
@@ -21,6 +24,7 @@ from memex_audit.work_units import ALONE, Worker
 
 if TYPE_CHECKING:
     from memex_audit.generation.black_box.recorded_pictures import RecordedPictures
+    from memex_audit.generation.diffusers_pipeline import DiffusersGenerator
     from memex_audit.generation.execution import Execution
     from memex_audit.generation.model_files import ModelFiles
     from memex_audit.generation.model_folder import SamplerSettings
@@ -33,6 +37,8 @@ DEFAULT_BATCH_SIZE = 8
 OF_A_PIPELINE = ("negative_prompt", "scheduler", "attention_slicing", "offload", "compile")
 # Options that put something on top of a pipeline.
 FINE_TUNES = ("lora", "textual_inversion")
+# Options that say where and how a pipeline is loaded.
+LOADED_BY = ("dtype", "device", "attention_slicing", "offload", "compile")
 
 
 class ModelBench:
@@ -45,8 +51,15 @@ class ModelBench:
         self.notes: list[str] = []
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
         self.load_generator: Callable[[], Generator] = lambda: self.open_generator(self.open_pipeline)
+        # Whether a user's own fixture loads the model: nothing tells what it would be.
+        self.loads_otherwise = False
         # A user's own generator comes without a folder, and so without settings or calibration beside it.
         self._draws_from_folder = False
+
+    @property
+    def worker(self) -> Worker:
+        """The place of this process among those that audit at the same time."""
+        return self._worker
 
     @cached_property
     def store_folder(self) -> Path:
@@ -243,15 +256,38 @@ class ModelBench:
         """Make a generator of the model's pipeline; of a model that can only be asked, what asks it."""
         if is_black_box(self.settings.model):
             return self.black_box
-        from memex_audit.generation.diffusers_pipeline import DiffusersGenerator
-        from memex_audit.generation.execution import set_execution
+        from memex_audit.generation.described_model import DescribedModel, description_file
 
         self._draws_from_folder = True
         fingerprint = self.model_files.fingerprint(self.store_folder / "fingerprints.json")
+
+        def load() -> "DiffusersGenerator":
+            return self._load_generator(open_pipeline, fingerprint)
+
+        if self.loads_otherwise:
+            return load()
+        return DescribedModel(load, description_file(self.store_folder / "descriptions", self._loaded_with))
+
+    def _load_generator(self, open_pipeline: Callable[[], Any], fingerprint: str) -> "DiffusersGenerator":
+        from memex_audit.generation.diffusers_pipeline import DiffusersGenerator
+        from memex_audit.generation.execution import set_execution
+
         # A user's own `memex_model` comes without the fine-tunes.
         pipeline = self._with_fine_tunes(open_pipeline())
         set_execution(pipeline, self._execution, self.device)
         return DiffusersGenerator(pipeline, fingerprint=fingerprint, sampler=self.sampler)
+
+    @property
+    def _loaded_with(self) -> dict[str, object]:
+        """Whatever decides how the model is loaded, and what it then says of itself."""
+        return {
+            "fingerprint": self.model_files.fingerprint(self.store_folder / "fingerprints.json"),
+            "sampler": asdict(self.sampler),
+            "options": [getattr(self.settings, name) for name in LOADED_BY],
+            "worker": asdict(self._worker),
+            "machine": [platform.node(), platform.machine()],
+            "code": code_digest(),
+        }
 
     @property
     def shown_settings(self) -> dict[str, object]:

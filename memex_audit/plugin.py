@@ -133,7 +133,11 @@ def memex_model(pytestconfig: pytest.Config) -> Any:
 @pytest.fixture(scope="session")
 def memex_generator(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> "Generator":
     """What draws the pictures. Override it with any object that offers protocols.Generator."""
-    return pytestconfig.stash[SESSION].bench.open_generator(lambda: request.getfixturevalue("memex_model"))
+    session = pytestconfig.stash[SESSION]
+    return session.bench.open_generator(
+        # The model may be loaded many cases later, when a picture is missing.
+        lambda: (session.request or request).getfixturevalue("memex_model")
+    )
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,9 @@
 So an audit that is interrupted, or runs out of its budget, has seen as much of each prompt as of any other.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 
 class Rounds:
@@ -16,7 +18,9 @@ class Rounds:
     """
 
     def __init__(self, prompt_ids: Sequence[str], n_looks: int, at_once: Callable[[int], int]) -> None:
-        self._waiting: list[dict[str, None]] = [dict.fromkeys(prompt_ids)] + [{} for _ in range(n_looks - 1)]
+        # Ordered ones, whose first is found at once however many went before it.
+        self._waiting: list[OrderedDict[str, None]] = [OrderedDict() for _ in range(n_looks)]
+        self._waiting[0].update(dict.fromkeys(prompt_ids))
         self._at_once = at_once
 
     def next_batch(self, wanted: str) -> tuple[int, tuple[str, ...]]:
@@ -25,9 +29,11 @@ class Rounds:
         The prompt's own batch where all others have come as far, else the first of those that have not.
         """
         number = next(i for i, waiting in enumerate(self._waiting) if waiting)
-        waiting = list(self._waiting[number])
         size = self._at_once(number)
-        place = waiting.index(wanted) if wanted in self._waiting[number] else 0
+        if wanted not in self._waiting[number] or wanted == next(iter(self._waiting[number])):
+            return number, tuple(islice(self._waiting[number], size))
+        waiting = list(self._waiting[number])
+        place = waiting.index(wanted)
         first = place - place % size
         return number, tuple(waiting[first : first + size])
 

@@ -43,6 +43,8 @@ class AuditSession:
         self._ended_by: str | None = None
         self.n_notes_sent: int | None = None
         self.noted: dict[str, Finding] = {}
+        # Of the case that runs: through it the parts are made that a user may override, when they are needed.
+        self.request: pytest.FixtureRequest | None = None
 
     # -- parts, made when first asked for
 
@@ -250,6 +252,8 @@ class AuditSession:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Make the result of the run and write it down."""
+        if "audit" in self.__dict__:
+            self.audit.remember()
         if hasattr(self.config, "workeroutput"):
             counts = (self.collection.n_selected, self.collection.n_deselected)
             self.config.workeroutput["memex"] = counts

@@ -1,11 +1,13 @@
 """Result <-> JSON, in the shape of memex-report.schema.json: what every other output can be made of again."""
 
 import dataclasses
+import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -20,9 +22,10 @@ from memex_audit.reporting.redaction import (
     redact_trigger,
     redact_untargeted,
 )
-from memex_audit.whole_file import write_whole
+from memex_audit.whole_file import whole_file
 
 SCHEMA = 1
+PLAIN = frozenset({str, int, float, bool, NoneType})
 SCHEMA_FILE = Path(__file__).with_name("memex-report.schema.json")
 
 Record = TypeVar("Record")
@@ -33,8 +36,7 @@ def record_to_dict(record: object) -> dict[str, Any]:
 
     Only these exact types, so that JSON, and what carries pytest-xdist's messages, take it.
     """
-    names = [field.name for field in dataclasses.fields(record)]  # type: ignore[arg-type]
-    return {name: plain(getattr(record, name)) for name in names}
+    return {name: plain(getattr(record, name)) for name in _fields(type(record))}  # type: ignore[arg-type]
 
 
 def record_from_dict(kind: type[Record], data: Mapping[str, Any]) -> Record:
@@ -42,8 +44,24 @@ def record_from_dict(kind: type[Record], data: Mapping[str, Any]) -> Record:
 
     Values that a record declares as `object` (settings) come back plain: their tuples as lists.
     """
-    hints = get_type_hints(kind)
-    return kind(**{name: _typed(hints[name], value) for name, value in data.items()})
+    hints = _hints(kind)  # type: ignore[arg-type]
+    return kind(
+        **{
+            # An exact type that a field asks for is what it is made of: of a hundred thousand findings most.
+            name: value if type(value) is hints[name] else _typed(hints[name], value)
+            for name, value in data.items()
+        }
+    )
+
+
+@cache
+def _fields(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def result_to_json(result: AuditResult, *, redact: bool = False) -> dict[str, Any]:
@@ -54,14 +72,20 @@ def result_to_json(result: AuditResult, *, redact: bool = False) -> dict[str, An
         redact: prompts become null; ids of training images, and names of what was set aside, become the
             first 12 hex digits of their SHA-256, since both are often made of captions.
     """
+    findings = [_finding_to_json(finding, redact=redact) for finding in result.findings]
+    return {name: findings if name == "findings" else value for name, value in _parts(result, redact=redact)}
+
+
+def _parts(result: AuditResult, *, redact: bool) -> Iterator[tuple[str, Any]]:
+    """Yield the entries of the file in their order; in the place of the findings None."""
     slices = [record_to_dict(entry) for entry in slices_of(result)]
-    return {
+    yield from {
         "schema": SCHEMA,
         "verdict": result.verdict.value,
         "rate": _or_null(result.rate),
         "protocol": _or_null(result.protocol),
         "calibration": _or_null(result.calibration),
-        "findings": [_finding_to_json(finding, redact=redact) for finding in result.findings],
+        "findings": None,
         "set_aside": _set_aside_to_json(result, redact=redact),
         "controls": [record_to_dict(control) for control in result.controls],
         "canaries": _or_null(result.canaries),
@@ -71,20 +95,64 @@ def result_to_json(result: AuditResult, *, redact: bool = False) -> dict[str, An
         **(
             {"untargeted": _untargeted_to_json(result.untargeted, redact=redact)} if result.untargeted else {}
         ),
-    }
+    }.items()
 
 
-def result_to_bytes(result: AuditResult, *, redact: bool = False) -> bytes:
-    """Return the JSON file of a result: what `write_json` writes, and what a report's SHA-256 is of."""
-    data = result_to_json(result, redact=redact)
-    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def json_lines(result: AuditResult, *, redact: bool = False) -> Iterator[bytes]:
+    """Yield the JSON file of a result a few lines at a time; a finding is a line, however many there are."""
+    opening = "{"
+    for name, value in _parts(result, redact=redact):
+        yield _encoded(f'{opening}\n  "{name}": ')
+        opening = ","
+        if name == "findings":
+            yield from _finding_lines(result, redact=redact)
+        else:
+            text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+            yield _encoded(text.replace("\n", "\n  "))
+    yield b"\n}\n"
+
+
+def _finding_lines(result: AuditResult, *, redact: bool) -> Iterator[bytes]:
+    lines = (
+        json.dumps(_finding_to_json(finding, redact=redact), ensure_ascii=False, allow_nan=False)
+        for finding in result.findings
+    )
+    opening = "["
+    for line in lines:
+        yield _encoded(f"{opening}\n    {line}")
+        opening = ","
+    yield b"\n  ]" if result.findings else b"[]"
+
+
+def _encoded(text: str) -> bytes:
     # A lone surrogate in a caption (a file name that is no UTF-8) must not lose the report.
     return text.encode("utf-8", "backslashreplace")
 
 
-def write_json(path: Path, result: AuditResult, *, redact: bool = False) -> None:
-    """Write the result to a file that is there whole or not at all."""
-    write_whole(path, result_to_bytes(result, redact=redact))
+def result_to_bytes(result: AuditResult, *, redact: bool = False) -> bytes:
+    """Return the JSON file of a result: what `write_json` writes, and what a report's SHA-256 is of."""
+    return b"".join(json_lines(result, redact=redact))
+
+
+def write_json(path: Path, result: AuditResult, *, redact: bool = False) -> str:
+    """Write the result to a file that is there whole or not at all; return its SHA-256, 64 hex digits."""
+    total = hashlib.sha256()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
+        with partial.open("wb") as file:
+            for lines in json_lines(result, redact=redact):
+                total.update(lines)
+                file.write(lines)
+        partial.chmod(0o644)
+    return total.hexdigest()
+
+
+def json_sha256(result: AuditResult, *, redact: bool = False) -> str:
+    """Return the SHA-256 of a result's JSON file, whether or not it could be written."""
+    total = hashlib.sha256()
+    for lines in json_lines(result, redact=redact):
+        total.update(lines)
+    return total.hexdigest()
 
 
 def read_result(path: Path) -> AuditResult:
@@ -128,14 +196,14 @@ def _result_from_json(data: dict[str, Any]) -> AuditResult:
 
 _SHOWN = (
     "prompt_id", "prompt", "duplication_count", "group_id", "verdict", "near_miss", "generations",
-    "set_aside", "network_evaluations", "clique_size", "replicas", "blind_spot", "nearest", "nearest_is_bound",
-    "match", "images_extracted", "images", "screen", "slice", "trigger", "refused", "absent",
+    "set_aside", "network_evaluations", "clique_size", "replicas", "blind_spot", "nearest",
+    "nearest_is_bound", "match", "images_extracted", "images", "screen", "slice", "trigger", "refused",
+    "absent",
 )  # fmt: skip
 
 
 def _finding_to_json(finding: Finding, *, redact: bool) -> dict[str, Any]:
-    whole = record_to_dict(finding)
-    shown = {name: whole[name] for name in _SHOWN}
+    shown = {name: plain(getattr(finding, name)) for name in _SHOWN}
     if redact:
         shown["prompt"] = None
         shown["match"] = None if finding.match is None else record_to_dict(redact_match(finding.match))
@@ -166,6 +234,8 @@ def _or_null(record: object) -> dict[str, Any] | None:
 
 def plain(value: object) -> object:
     """Turn a value, and what it holds, into what JSON has."""
+    if type(value) in PLAIN:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return record_to_dict(value)
     if isinstance(value, Enum):

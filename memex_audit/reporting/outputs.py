@@ -1,6 +1,5 @@
 """Write down the result of a run, in every form that was asked for."""
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memex_audit.records import AuditResult
-from memex_audit.reporting.json_report import result_to_bytes
+from memex_audit.reporting.json_report import json_sha256, write_json
 from memex_audit.whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -49,10 +48,13 @@ def write_outputs(
     written = []
     json_name = settings.json or (f"{settings.report}.json" if settings.report else None)
     if json_name:
-        data = result_to_bytes(result, redact=redact)
-        written.append(_attempt(json_name, lambda: write_whole(Path(json_name), data)))
+        digests: list[str] = []
+        written.append(
+            _attempt(json_name, lambda: digests.append(write_json(Path(json_name), result, redact=redact)))
+        )
         if report := settings.report:
-            page = _report_page(result, json_name, data, redact=redact)
+            digests = digests or [json_sha256(result, redact=redact)]
+            page = _report_page(result, json_name, digests[0], redact=redact)
             written.append(_attempt(report, lambda: write_whole(Path(report), page)))
     if summary_file:
         from memex_audit.reporting.step_summary import append_step_summary
@@ -73,10 +75,9 @@ def _complete_allure(folder: Path, result: AuditResult, settings: "Settings", ci
     attach_to_report(result, confidence=settings.confidence)
 
 
-def _report_page(result: AuditResult, json_name: str, data: bytes, *, redact: bool) -> bytes:
+def _report_page(result: AuditResult, json_name: str, sha256: str, *, redact: bool) -> bytes:
     from memex_audit.reporting.markdown_report import report_page
 
-    sha256 = hashlib.sha256(data).hexdigest()
     page = report_page(result, json_name=Path(json_name).name, json_sha256=sha256, redact=redact)
     return page.encode("utf-8", "replace")
 
