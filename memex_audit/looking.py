@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from memex_audit.extraction.block_sums import BlockSums, block_sums
 from memex_audit.extraction.likeness import MOST_ALTERED
-from memex_audit.extraction.matching import Matcher, Nearest, beside
+from memex_audit.extraction.matching import MOST_OWN, Matcher, Nearest, beside
 from memex_audit.extraction.protocol import look_of, sequential_test
 from memex_audit.extraction.reduction import no_clique_possible, no_match_possible
 from memex_audit.extraction.verdicts import SEEDS_FOR_EXTRACTION, smallest_clique
@@ -27,9 +27,11 @@ class Looking:
         images, seeds = comparable(drawn)
         own = Nearest(distances=np.zeros((len(images), 0)), example_ids=())
         if self._matcher and len(images):
-            own = self._matcher.distances_to(images, prompt.example_ids)
             if self._protocol_of(prompt.prompt_id).unit is Unit.TRAINING_IMAGE:
+                own = self._matcher.distances_to(images, prompt.example_ids)
                 own = beside(own, self._matcher.distances_to_others(images, prompt.example_ids))
+            else:
+                own = self._matcher.distances_to_own(images, prompt.example_ids)
         return _look(drawn, images, seeds, own)
 
     def at_sums(self, prompt: AuditPrompt, drawn: Sequence[Generation]) -> Look | None:
@@ -37,11 +39,12 @@ class Looking:
 
         They settle a prompt where no two of its pictures can agree, none can be a training image of its
         caption, and no two of them one that is mirrored or cropped: what `at_pixels` would see is then known.
-        Where the rate counts training images, a picture's embedding decides what it is compared with, and
-        block sums settle nothing.
+        Where the rate counts training images, or very many stand under the caption, a picture's embedding
+        decides what it is compared with, and block sums settle nothing.
         """
         protocol, usable = self._protocol_of(prompt.prompt_id), _of_one_size(drawn)
-        if protocol.unit is Unit.TRAINING_IMAGE or not usable:
+        very_many = len(prompt.example_ids) > MOST_OWN
+        if protocol.unit is Unit.TRAINING_IMAGE or very_many or not usable:
             return None
         sums = sums_of(usable)
         test = sequential_test(protocol)

@@ -17,6 +17,8 @@ from memex_audit.protocols import Embedder, Index, Pictures
 # The index proposes, pixels decide: how many neighbours by embedding are looked at pixel by pixel.
 NEIGHBORS = 32
 NEIGHBORS_EACH = 8
+# Training images of a caption that its generations are compared with, at most.
+MOST_OWN = 1024
 # k is counted among so many neighbours of the matched image.
 K_NEIGHBORS = 256
 # Training images that are read together, and bytes of them in memory at the generations' size.
@@ -96,6 +98,27 @@ class Matcher:
             example_ids: m ids.
         """
         return self._compared(example_ids, images.shape[1:3], len(images), partial(l2_between, images))
+
+    def distances_to_own(self, images: NDArray[np.uint8], example_ids: Sequence[str]) -> Nearest:
+        """Return the l2 of every generation to the training images of its own caption.
+
+        Of more than MOST_OWN, to those that are nearest to any generation by embedding: a template that stands
+        100,000 times under one caption is not read 100,000 times for each look at it.
+
+        Args:
+            images: uint8 (n, h, w, 3), n at least 1.
+            example_ids: of the caption.
+        """
+        if len(example_ids) <= MOST_OWN:
+            return self.distances_to(images, example_ids)
+        own = set(example_ids)
+        ids, n = self._index().example_ids, MOST_OWN
+        while True:
+            best = self._neighbors(images, n)
+            near = [ids[row] for row in sorted(best, key=lambda row: -best[row]) if ids[row] in own]
+            if len(near) >= MOST_OWN or n >= len(ids):
+                return self.distances_to(images, near[:MOST_OWN])
+            n *= 4
 
     def distances_to_altered(
         self, images: NDArray[np.uint8], example_ids: Sequence[str]

@@ -257,3 +257,17 @@ def test_k_is_counted_among_a_bounded_number_of_pictures_that_are_read_one_by_on
     found = Matcher(everything, lambda: everything, lambda: everything).count_within("3", 0.01, SIDE, SIDE)
     assert found == 1
     assert len(everything.loaded) == K_NEIGHBORS + 1
+
+
+def test_of_very_many_images_of_a_caption_the_nearest_by_embedding_are_read(monkeypatch):
+    monkeypatch.setattr(extraction_matching, "MOST_OWN", 3)
+    images = {str(i): picture(i) for i in range(40)}
+    finder, everything = matcher(images)
+    own = [str(i) for i in range(20, 40)]
+    drawn = np.stack([noisy(images["33"], 2), noisy(images["5"], 2)])
+    near = finder.distances_to_own(drawn, own)
+    assert len(near.example_ids) == len(everything.loaded) == 3
+    assert set(near.example_ids) <= set(own)
+    assert near.example_ids[int(near.distances[0].argmin())] == "33"
+    few = finder.distances_to_own(drawn, own[:3])
+    assert few.example_ids == tuple(own[:3])
