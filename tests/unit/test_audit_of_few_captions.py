@@ -94,11 +94,11 @@ def prompt_of(text, ids):
 def audit_of(tmp_path):
     """Returns a function that audits a model by what it gives back: {prompt: {number: training image}}."""
 
-    def make(gives_back, examples=None, black=(), images=None, n_captions=None):
+    def make(gives_back, examples=None, *, black=(), images=None, n_captions=None, keep="all"):
         examples = examples or {"a dog": DOGS, "a cat": CATS}
         images = images or Images()
         store = UnitStore(
-            tmp_path, fingerprint="f" * 64, digest="d" * 16, root_seed=0,
+            tmp_path / keep, keeps_pixels=keep != "none", fingerprint="f" * 64, digest="d" * 16, root_seed=0,
             summarize=lambda pixels: block_sums(pixels[None]).sums[0],
         )  # fmt: skip
         prompts = PromptSet(
@@ -112,6 +112,7 @@ def audit_of(tmp_path):
             prompts=prompts, protocol=next(iter(own.values()), PROTOCOL), protocols=own, store=store,
             generator=lambda: Model(store, gives_back, black), evaluations_per_image=lambda: 10,
             matcher=Matcher(images, lambda: images, lambda: images), batch_size=8,
+            keep=keep,
         )  # fmt: skip
 
     return make
@@ -203,3 +204,14 @@ def test_with_many_captions_the_images_given_back_are_counted_and_do_not_gate(au
     assert (found.captions, found.images, found.images_extracted) == (50, 9, 2)
     assert found.unit_reason == ""
     assert audit.findings()[0].images == ()  # counted, not named
+
+
+@pytest.mark.parametrize("keep", ["evidence", "none"])
+def test_what_is_kept_of_pictures_changes_nothing_as_block_sums_settle_none_of_them(audit_of, keep):
+    gives_back = {"a dog": {0: "dog-1", 1: "dog-4", 2: "dog-4", 3: "cat-0"}, "a cat": {}}
+    everything, audit = audit_of(gives_back), audit_of(gives_back, keep=keep)
+    assert audit.findings() == everything.findings()
+    assert audit.image_count() == everything.image_count()
+    assert audit_of(gives_back, keep=keep).findings() == everything.findings()
+    kept = [picture.pixels is not None for picture in audit._store.read("a cat", N_GENERATIONS)]
+    assert set(kept) == {keep == "evidence"}
