@@ -102,8 +102,8 @@ class Matcher:
     def distances_to_own(self, images: NDArray[np.uint8], example_ids: Sequence[str]) -> Nearest:
         """Return the l2 of every generation to the training images of its own caption.
 
-        Of more than MOST_OWN, to those that are nearest to any generation by embedding: a template that stands
-        100,000 times under one caption is not read 100,000 times for each look at it.
+        Of more than MOST_OWN, to those that are nearest to any generation by embedding: a template that is
+        there 100,000 times under one caption is not read 100,000 times for each look at it.
 
         Args:
             images: uint8 (n, h, w, 3), n at least 1.
