@@ -38,7 +38,7 @@ def main() -> None:
 @main.command()
 @click.argument("training_set")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Parquet file to write.")
-@settings_options("embedder", "duplicate_similarity", "max_prompts", "store", "seed")
+@settings_options("embedder", "duplicate_similarity", "join", "max_prompts", "store", "seed")
 def mine(training_set: str, out: Path, **options: str | None) -> None:
     """Find the most duplicated images of TRAINING_SET and write their prompts for --memex-prompts."""
     from memex_audit.training_set import check_prompt_file_name, write_prompt_file

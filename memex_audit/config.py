@@ -76,6 +76,7 @@ class Settings:
     training_set: str | None = None
     embedder: str = AUTO
     duplicate_similarity: float | None = None
+    join: Literal["exact", "ivf"] | None = None
     prompts: str | None = None
     max_prompts: int = 320
     preset: str = "default"
@@ -327,6 +328,9 @@ OPTIONS: tuple[Option, ...] = (
                 "or the specimen's where that cannot be had)"),
     Option(name="duplicate_similarity", parse=_delta, metavar="COSINE",
            help="cosine from which on two training images are near-copies (default: the embedder's own)"),
+    Option(name="join", parse=_one_of("exact", "ivf"), metavar="KIND",
+           help="how near-copies are found: exact compares all training images with all; ivf each with the "
+                "lists of images nearest to it, with a measured recall (default: ivf above 500,000 images)"),
     Option(name="prompts", parse=str, metavar="FILE",
            help="csv, jsonl, parquet or txt file of prompts, instead of mining the training set"),
     Option(name="max_prompts", parse=_whole, metavar="N",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     metavar="RESULT.json",
     help="Result of an audit (--memex-json): says how the extraction rate grows with near-copies.",
 )
-@settings_options("embedder", "duplicate_similarity", "store")
+@settings_options("embedder", "duplicate_similarity", "join", "store")
 def dedupe(training_set: str, out: Path, findings: Path | None, **options: str | None) -> None:
     """Write which near-copies of TRAINING_SET to keep and which to drop, each with the reason.
 

@@ -29,7 +29,7 @@ HEAD = ("extracted", "groups", "generations", "evaluations", "time")
 @click.option("--json", "as_json", is_flag=True, help="Write the plan as JSON.")
 @settings_options(
     "limit", "confidence", "model", "model_config", "textual_inversion", "lora",
-    "training_set", "embedder", "duplicate_similarity", "prompts",
+    "training_set", "embedder", "duplicate_similarity", "join", "prompts",
     "max_prompts", "preset", "generations", "blind_spot", "clique_size", *DRAWN_WITH, "calibration", "store",
 )  # fmt: skip
 def plan(frame_size: int | None, no_draw: bool, as_json: bool, **options: str | None) -> None:

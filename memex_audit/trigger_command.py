@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @settings_options(
     "model", "model_config", "textual_inversion", "lora",
-    "training_set", "embedder", "duplicate_similarity", "prompts", "max_prompts", "preset",
+    "training_set", "embedder", "duplicate_similarity", "join", "prompts", "max_prompts", "preset",
     "generations", "clique_size", "edge_delta", "match_delta", "calibration", *DRAWN_WITH, "seed", "store",
     "redact",
     "max_images", "requests_per_minute", "api_key_env",

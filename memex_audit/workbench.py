@@ -169,7 +169,7 @@ class Workbench(ModelBench):
         if self.training_set is None:
             return None
         try:
-            return self._mine()
+            mined = self._mine()
         except EmbedderError as error:
             if self.settings.embedder != AUTO or self.embedder_spec == specimen.EMBEDDER:
                 raise
@@ -178,7 +178,10 @@ class Workbench(ModelBench):
                 "more than compression, a pixel of shift or a few per cent of scale may be missed."
             )
             self.embedder_spec = specimen.EMBEDDER
-            return self._mine()
+            mined = self._mine()
+        if note := mined.load_note():
+            self.notes.append(note)
+        return mined
 
     def _mine(self) -> "MinedSet":
         from memex_audit.training_set import embedder_name, mine
@@ -192,6 +195,7 @@ class Workbench(ModelBench):
             max_prompts=self.settings.max_prompts,
             seed=self.settings.seed,
             similarity=self.settings.duplicate_similarity,
+            join=self.settings.join,
             progress=self.mining_progress,
         )
 

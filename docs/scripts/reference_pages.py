@@ -26,8 +26,8 @@ MARK = re.compile(r"^<!-- generated: ([a-z ]+) -->$", re.MULTILINE)
 # Headings of the options page; a new option that stands under none comes last.
 TOPICS: Mapping[str, tuple[str, ...]] = {
     "What is audited": (
-        "model", "lora", "training_set", "embedder", "duplicate_similarity", "prompts", "max_prompts",
-        "canaries", "neighbours", "max_pixels", "crop",
+        "model", "lora", "training_set", "embedder", "duplicate_similarity", "join", "prompts",
+        "max_prompts", "canaries", "neighbours", "max_pixels", "crop",
     ),
     "How pictures are drawn": (*DRAWN_WITH, "seed"),
     "Models that can only be asked": ("max_images", "requests_per_minute", "api_key_env"),

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from memex_audit.errors import TrainingSetError
 from memex_audit.training_set.exact_join import join_exactly
+from memex_audit.training_set.index import JoinKind, choose_join
 from memex_audit.training_set.inverted_file import build_lists, join_lists, number_of_lists
 from memex_audit.training_set.leaders import find_leaders
 from memex_audit.training_set.near_pairs import NearPairs, Tally
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
     from memex_audit.training_set.vectors import Vectors
 
-JoinKind = Literal["exact", "ivf"]
-# An exact join of so many costs about 4 CPU minutes at 512 dimensions, of a million 14, by lists one.
-EXACT_UP_TO = 500_000
 LEAST_RECALL = 0.99
 # Near-copies drawn to choose the number of lists and to measure recall, half for each: at 0.999 the lower
 # bound of 1,000 clears 0.99.
@@ -60,7 +58,7 @@ def find_duplicates(
         similarity: cosine from which on two are near-copies, in (0, 1].
         example_ids: n ids; they decide who leads of images with as many near-copies.
         join: "exact" compares all with all, "ivf" each with the vectors in the lists nearest to it, at a
-            measured recall; None takes "exact" for up to `EXACT_UP_TO` vectors.
+            measured recall; None takes "exact" for up to 500,000 vectors.
         least_recall: of "ivf", what the recall must be at 95 % confidence, unless nothing at all was missed
             of the near-copies drawn.
         seed: of what is drawn for "ivf".
@@ -76,8 +74,7 @@ def find_duplicates(
     """
     vectors = as_vectors(embeddings)
     margin = screening_margin(vectors, check_vectors(vectors, example_ids))
-    exactly = len(vectors) <= EXACT_UP_TO if join is None else join == "exact"
-    if exactly or not len(vectors):
+    if choose_join(len(vectors), join) == "exact" or not len(vectors):
         tally, recall = join_exactly(vectors, similarity, margin), None
     else:
         tally, recall = _join_lists(vectors, similarity, margin, least_recall, seed)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FACTS, SET_ASIDE = "facts.json", "set-aside.jsonl"
+NOTE = b"memex_audit.note"
 # Ids compared at a time, 8 bytes each: more are compared in several passes over them.
 IDS_AT_A_TIME = 1 << 24
 # Shards whose vectors are mapped at a time: 128 MiB of 512 dimensions count as memory of the process.
@@ -182,9 +183,21 @@ def _hashes(folder: Path, number: int, part: int, n_parts: int) -> "NDArray[np.i
     return hashes if n_parts == 1 else hashes[hashes % n_parts == part]
 
 
-def write_duplicates(path: Path, counts: "NDArray[np.int64]", groups: "NDArray[np.int64]") -> None:
-    """Write each example's duplication count and group, in the order of the examples."""
-    pq.write_table(pa.table({"count": counts, "group": groups}), path)
+def write_duplicates(
+    path: Path, counts: "NDArray[np.int64]", groups: "NDArray[np.int64]", note: str = ""
+) -> None:
+    """Write each example's duplication count and group, in the order of the examples.
+
+    `note`: what a report must say of how they were found; empty where there is nothing to say.
+    """
+    table = pa.table({"count": counts, "group": groups})
+    pq.write_table(table.replace_schema_metadata({NOTE: note.encode()}), path)
+
+
+def read_note(path: Path) -> str:
+    """Return the note that `write_duplicates` wrote."""
+    noted: bytes = (pq.read_schema(path).metadata or {}).get(NOTE, b"")
+    return noted.decode()
 
 
 def read_numbers(path: Path, column: str) -> "NDArray[np.int64]":

@@ -13,7 +13,7 @@ from memex_audit.errors import ConfigurationError, TrainingSetError
 from memex_audit.protocols import Embedder, Index, TrainingSet
 from memex_audit.records import AuditPrompt, PromptSet, SetAside
 from memex_audit.training_set.entries import HoldsEmbeddings
-from memex_audit.training_set.index import IndexKind, build_index
+from memex_audit.training_set.index import IndexKind, JoinKind, build_index, choose_join
 from memex_audit.training_set.made_once import claims_of, make_once, reading, writing
 from memex_audit.training_set.prompt_files import read_prompt_file
 from memex_audit.training_set.prompts import normalize, select_from
@@ -36,8 +36,8 @@ FACTS = "facts.json"
 class MinedSet:
     """A mined training set; everything but `prompts` stays on disk until asked for.
 
-    `similarity`: cosine from which on two images counted as near-copies; `content_fingerprint`: SHA-256
-    over the set's contents, computed once; `folder`: where the cache keeps it.
+    `similarity`: cosine from which on two images counted as near-copies; `join`: how they were found;
+    `content_fingerprint`: SHA-256 over the set's contents, computed once; `folder`: where the cache keeps it.
     """
 
     prompts: PromptSet
@@ -45,6 +45,7 @@ class MinedSet:
     embedder_name: str
     content_fingerprint: str
     folder: Path
+    join: JoinKind
 
     def load_vectors(self) -> "ShardVectors":
         """Return the embeddings in the order of `load_example_ids`; they stay on disk until asked for."""
@@ -80,19 +81,27 @@ class MinedSet:
         from memex_audit.training_set.embedded_set import read_numbers
 
         with reading(self.folder):
-            path = _duplicates(self.folder, self.similarity)
+            path = _duplicates(self.folder, self.similarity, self.join)
             return read_numbers(path, "count"), read_numbers(path, "group")
+
+    def load_note(self) -> str:
+        """Return what a report must say of how near-copies were found; empty where all were compared."""
+        from memex_audit.training_set.embedded_set import read_note
+
+        with reading(self.folder):
+            return read_note(_duplicates(self.folder, self.similarity, self.join))
 
     def load_prompts(self, prompt_ids: Collection[str]) -> tuple[AuditPrompt, ...]:
         """Return the prompts of these ids that are captions of the set, with all images under each."""
         digest = _key(*sorted(prompt_ids))
-        listed = self.folder / f"listed-{self.similarity!r}-{digest}.parquet"
+        listed = self.folder / f"listed-{_searched(self.similarity, self.join)}-{digest}.parquet"
 
         def select(partial: Path) -> None:
             from memex_audit.training_set.prompt_table import write_table
 
             with reading(self.folder):
-                table = _caption_table(self.folder, _duplicates(self.folder, self.similarity))
+                duplicates = _duplicates(self.folder, self.similarity, self.join)
+                table = _caption_table(self.folder, duplicates)
                 found = tuple(table.record(prompt) for prompt in table.find(prompt_ids).tolist())
             write_table(partial, replace(self.prompts, prompts=found, strata=(), set_aside=()))
 
@@ -114,6 +123,7 @@ def mine(
     max_prompts: int,
     seed: int,
     similarity: float | None = None,
+    join: JoinKind | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> MinedSet:
     """Find the near-copies of a training set and select the prompts to audit.
@@ -130,11 +140,12 @@ def mine(
         max_prompts: at least 1.
         seed: of the random sample where nothing is duplicated.
         similarity: cosine in (0, 1] from which on two images are near-copies; None is the embedder's own.
+        join: how near-copies are found, as in `find_duplicates`; None chooses by size.
         progress: called with the number of embedded examples, and of all where that is known.
 
     Raises:
         ConfigurationError: `max_prompts` or `similarity` cannot be used.
-        TrainingSetError: no example can be used.
+        TrainingSetError: no example can be used, or `join` misses too many near-copies.
         EmbedderError: the embedder cannot be loaded, or breaks its contract.
         StoreError: the cache cannot be written, or is damaged.
     """
@@ -154,13 +165,14 @@ def mine(
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         threshold = float(facts["duplicate_similarity"] if similarity is None else similarity)
         content_fingerprint = str(facts["content_fingerprint"])
-    duplicates = _duplicates(folder, threshold)
-    selected = folder / f"audit-set-{threshold!r}-{max_prompts}-{seed}.parquet"
+        join = choose_join(int(facts["n_examples"]), join)
+    duplicates = _duplicates(folder, threshold, join)
+    selected = folder / f"audit-set-{_searched(threshold, join)}-{max_prompts}-{seed}.parquet"
 
     def select(partial: Path) -> None:
         from memex_audit.training_set.prompt_table import write_table
 
-        make_once(duplicates, lambda path: _join(folder, path, threshold))
+        make_once(duplicates, lambda path: _join(folder, path, threshold, join))
         with reading(folder):
             prompts = _select(folder, duplicates, max_prompts, seed)
         write_table(partial, prompts)
@@ -174,6 +186,7 @@ def mine(
         embedder_name=embedder_name,
         content_fingerprint=content_fingerprint,
         folder=folder,
+        join=join,
     )
 
 
@@ -263,18 +276,22 @@ def _key(*parts: str) -> str:
     return hashlib.sha256("\0".join((str(FORMAT), *parts)).encode()).hexdigest()[:24]
 
 
-def _duplicates(folder: Path, similarity: float) -> Path:
-    return folder / f"duplicates-{similarity!r}.parquet"
+def _searched(similarity: float, join: JoinKind) -> str:
+    return repr(similarity) if join == "exact" else f"{similarity!r}-{join}"
 
 
-def _join(folder: Path, path: Path, similarity: float) -> None:
+def _duplicates(folder: Path, similarity: float, join: JoinKind) -> Path:
+    return folder / f"duplicates-{_searched(similarity, join)}.parquet"
+
+
+def _join(folder: Path, path: Path, similarity: float, join: JoinKind) -> None:
     from memex_audit.training_set.duplicates import find_duplicates
     from memex_audit.training_set.embedded_set import write_duplicates
 
     with reading(folder):
         vectors, ids = _embedded(folder).vectors, _embedded(folder).texts("id")
-    found = find_duplicates(vectors, similarity, example_ids=ids)
-    write_duplicates(path, found.counts, found.groups)
+    found = find_duplicates(vectors, similarity, example_ids=ids, join=join)
+    write_duplicates(path, found.counts, found.groups, str(found.recall or ""))
 
 
 def _select(folder: Path, duplicates: Path, max_prompts: int, seed: int) -> PromptSet:

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom
 
 from memex_audit.errors import TrainingSetError
-from memex_audit.training_set import duplicates, inverted_file, recall
+from memex_audit.training_set import index, inverted_file, recall
 from memex_audit.training_set.duplicates import find_duplicates
 from memex_audit.training_set.inverted_file import build_lists, join_lists
 from memex_audit.training_set.near_pairs import NearPairs, Tally
@@ -129,7 +129,7 @@ def test_what_is_found_by_lists_is_told_with_its_recall(vectors, exact):
 
 def test_large_sets_are_joined_by_lists_and_others_exactly(vectors, monkeypatch):
     assert find_duplicates(vectors, SIMILARITY).recall is None
-    monkeypatch.setattr(duplicates, "EXACT_UP_TO", N - 1)
+    monkeypatch.setattr(index, "EXACT_UP_TO", N - 1)
     assert find_duplicates(vectors, SIMILARITY).recall is not None
 
 

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -78,6 +79,14 @@ def test_other_prompts_and_another_similarity_need_no_embedder(run):
     everything_near = run(load=never, similarity=1e-9)
     assert everything_near.similarity == 1e-9
     assert everything_near.prompts != run(load=never).prompts
+
+
+def test_a_join_by_lists_notes_its_recall_and_is_kept_apart_from_the_exact_one(run):
+    exact, lists = run(), run(load=never, join="ivf")
+    assert not exact.load_note()
+    assert re.search(r"in \d+ of \d+ lists of images: recall 1\.0000, at least 0\.\d+", lists.load_note())
+    assert lists.prompts == exact.prompts
+    assert not run(load=never, join="exact").load_note()
 
 
 def test_another_embedder_is_not_read_from_the_cache(run):
