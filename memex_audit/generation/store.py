@@ -21,7 +21,8 @@ import numpy as np
 from memex_audit.claims import Claims
 from memex_audit.errors import StoreError, StoreUnwritable, UnitDamaged
 from memex_audit.generation.fingerprints import model_key
-from memex_audit.generation.packs import PACK, Packs, Place, damaged
+from memex_audit.generation.pack_files import PACK, Place, UnitMoved, damaged
+from memex_audit.generation.packs import Packs
 from memex_audit.generation.seeds import image_seed
 from memex_audit.generation.unit import Summary, decode_unit, encode_unit
 from memex_audit.records import Generation, GenerationRequest
@@ -103,14 +104,12 @@ class UnitStore:
             UnitDamaged: a unit is not as it was written.
             StoreError: a unit cannot be read, or is of another version.
         """
-        found: dict[int, Generation] = {}
-        for place in self._places(prompt):
-            if place.first < n and place.last >= first:
-                for number, picture in self._read(prompt, place, n).items():
-                    # It may be there twice: reduced, and with its pixels, which were drawn again.
-                    if number not in found or found[number].reduced:
-                        found[number] = picture
-        return [found[number] for number in sorted(found) if number >= first]
+        while True:
+            try:
+                found = self._pictures(prompt, n, first)
+            except UnitMoved:  # the store was compacted meanwhile: look again
+                continue
+            return [found[number] for number in sorted(found) if number >= first]
 
     def write(self, prompt: str, numbers: Sequence[int], generations: Sequence[Generation]) -> None:
         """Keep pictures with consecutive numbers as one unit.
@@ -120,7 +119,8 @@ class UnitStore:
         """
         unit = encode_unit(numbers, generations, self._summarize)
         try:
-            self._packs.append(key_of(prompt), numbers[0], numbers[-1], unit)
+            n_pixels = sum(picture.pixels is not None for picture in generations)
+            self._packs.append(key_of(prompt), numbers[0], numbers[-1], unit, n_pixels=n_pixels)
         except OSError as error:
             raise self._cannot_write(error) from error
 
@@ -154,6 +154,8 @@ class UnitStore:
             for place in self._places(prompt):
                 try:
                     self._read(prompt, place, place.last + 1)
+                except UnitMoved:
+                    continue
                 except UnitDamaged:
                     self._discard(place)
 
@@ -189,6 +191,16 @@ class UnitStore:
 
     def _places(self, prompt: str) -> list[Place]:
         return self._packs.places(key_of(prompt))
+
+    def _pictures(self, prompt: str, n: int, first: int) -> dict[int, Generation]:
+        found: dict[int, Generation] = {}
+        for place in self._places(prompt):
+            if place.first < n and place.last >= first:
+                for number, picture in self._read(prompt, place, n).items():
+                    # It may be there twice: reduced, and with its pixels, which were drawn again.
+                    if number not in found or found[number].reduced:
+                        found[number] = picture
+        return found
 
     def _read(self, prompt: str, place: Place, n: int) -> dict[int, Generation]:
         path = self._units / f"{place.pack}{PACK}"

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from memex_audit.extraction.calibration_file import read_calibration, write_calibration
-from memex_audit.generation import packs
+from memex_audit.generation import pack_files, packs
 from memex_audit.generation.filling import draw, fill
 from memex_audit.generation.store import UnitStore
 from memex_audit.records import Calibration, Generation, GenerationRequest
@@ -85,8 +85,9 @@ def slow_down_the_disk() -> None:
     """Write Parquet files, units and manifests in two halves, so that many kills find half of one."""
     write = pq.write_table
 
-    def append_slowly(path: Path, data: bytes) -> int:
-        with path.open("ab", buffering=0) as file:
+    def append_slowly(path: Path, data: bytes, *, make: bool) -> int:
+        with path.open("ab" if make else "rb+", buffering=0) as file:
+            file.seek(0, os.SEEK_END)
             offset = file.tell()
             file.write(data[: len(data) // 2])
             time.sleep(0.02)
@@ -103,14 +104,14 @@ def slow_down_the_disk() -> None:
             file.write(data[len(data) // 2 :])
 
     pq.write_table = write_slowly
-    packs._append = append_slowly
+    packs.append_to = append_slowly
 
 
 def torn_packs(store: Path) -> int:
     """Count the packs that are longer than their manifests say: a unit or its line is half-written."""
     torn = 0
-    for pack in store.rglob(f"*{packs.PACK}"):
-        manifest = pack.with_suffix(packs.MANIFEST)
+    for pack in store.rglob(f"*{pack_files.PACK}"):
+        manifest = pack.with_suffix(pack_files.MANIFEST)
         text = manifest.read_text() if manifest.exists() else ""
         lines = map(json.loads, text[: text.rfind("\n") + 1].splitlines())
         ends = [line["offset"] + line["size"] for line in lines]

@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from memex_audit.cli import main
-from memex_audit.generation.packs import PACK, Packs
+from memex_audit.generation.pack_files import PACK
+from memex_audit.generation.packs import Packs
 
 CLEAN = tuple(f"clean picture {i}" for i in range(8))
 OPTIONS = ("--memex-prompts", "prompts.csv", "--memex-limit", "0.5")

@@ -15,6 +15,7 @@ import pytest
 from memex_audit.errors import StoreError, StoreUnwritable, UnitDamaged
 from memex_audit.extraction.block_sums import block_sums
 from memex_audit.generation import packs
+from memex_audit.generation.identity import MODEL_FILE
 from memex_audit.generation.seeds import image_seed
 from memex_audit.generation.store import UnitStore, open_store_folder
 from memex_audit.generation.unit import SCHEMA
@@ -56,7 +57,8 @@ def write(store, numbers, prompt=PROMPT):
 
 
 def files(tmp_path):
-    return sorted(path for path in (tmp_path / "store" / "units").rglob("*") if path.is_file())
+    found = (tmp_path / "store" / "units").rglob("*")
+    return sorted(path for path in found if path.is_file() and path.name != MODEL_FILE)
 
 
 def pack_of(tmp_path):
@@ -155,6 +157,7 @@ def test_a_pack_stands_where_the_design_says_and_its_manifest_names_each_unit(st
         # sha256sum of "a lighthouse"
         "prompt": "f2e40ed4875e649d794563627aba52f316f5dc191ad30dfda48f643c242d1e48",
         "first": 0, "last": 1, "offset": 0, "size": pack.stat().st_size, "crc": zlib.crc32(pack.read_bytes()),
+        "pixels": 2,
     }  # fmt: skip
 
 
@@ -213,11 +216,11 @@ def test_a_full_disk_leaves_nothing_behind_and_keeps_earlier_units(store, tmp_pa
     write(store, [0])
     before = [(path, path.read_bytes()) for path in files(tmp_path)]
 
-    def fail(path, data):
+    def fail(path, data, *, make):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(packs, "_append", fail)
+        patch.setattr(packs, "append_to", fail)
         with pytest.raises(
             StoreError, match=r"cannot be written \(No space left on device\); free space or name"
         ):
@@ -245,10 +248,10 @@ def test_a_unit_that_did_not_fit_is_cut_off_again(store, tmp_path):
 
 
 def test_an_error_without_a_number_is_still_explained(store, monkeypatch):
-    def fail(path, data):
+    def fail(path, data, *, make):
         raise OSError("quota of the file system")
 
-    monkeypatch.setattr(packs, "_append", fail)
+    monkeypatch.setattr(packs, "append_to", fail)
     with pytest.raises(StoreError, match=r"cannot be written \(quota of the file system\)"):
         write(store, [0])
 
@@ -376,10 +379,42 @@ def test_packs_that_were_written_again_elsewhere_are_looked_for_there(store, tmp
     (place,) = other._packs.all_places()
     other._packs.append(place.prompt, 0, 0, other._packs.read(place))
     other._packs.remove([place.pack])
-    with pytest.raises(UnitDamaged, match="the file is gone"):
-        store.read(PROMPT, 1)
+    assert len(store.read(PROMPT, 1)) == 1
     store.discard_damaged(PROMPT)
     assert len(store.read(PROMPT, 1)) == 1
+
+
+def test_a_pack_that_was_sealed_or_removed_gets_no_further_unit_and_no_unit_is_lost(store, tmp_path):
+    write(store, [0])
+    pack, _ = pack_of(tmp_path)
+    other = open_store(tmp_path / "store")
+    other._packs.seal([pack.stem])
+    write(store, [1])
+    write(store, [2])
+    others = {place.pack for place in reopened(store)._packs.all_places()} - {pack.stem}
+    assert len(others) == 1
+    other._packs.remove(others)
+    write(store, [3])
+    assert not (pack.parent / f"{others.pop()}.pack").exists()
+    assert [len(reopened(store).read(PROMPT, 4)), len(store.read(PROMPT, 4))] == [2, 2]
+
+
+def test_a_unit_that_comes_while_its_pack_is_sealed_is_written_into_a_new_one_too(store, tmp_path):
+    write(store, [0])
+    append, other = packs.append_to, open_store(tmp_path / "store")
+    pack, _ = pack_of(tmp_path)
+
+    def append_late(path, data, *, make):
+        if path.suffix == ".jsonl":
+            monkeypatch.undo()
+            other._packs.seal([pack.stem])
+        return append(path, data, make=make)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(packs, "append_to", append_late)
+        write(store, [1])
+    other._packs.remove([pack.stem])
+    assert reopened(store).missing(PROMPT, 2) == [0]
 
 
 def test_the_state_of_a_prompt_changes_with_its_units_and_not_with_those_of_others(store):
