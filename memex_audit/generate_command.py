@@ -1,10 +1,12 @@
 """The command `memex generate`: draws what an audit will ask for, on as many machines as there are."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import click
 
+from memex_audit.black_boxes import ENDPOINT
 from memex_audit.command_options import ended_as_by_ctrl_c, runner_options, settings_options
 from memex_audit.config import DRAWN_WITH
 
@@ -21,9 +23,9 @@ from memex_audit.config import DRAWN_WITH
 )
 @settings_options(
     "model", "model_config", "textual_inversion", "lora",
-    "training_set", "embedder", "duplicate_similarity", "max_prompts", "preset", "generations",
+    "training_set", "embedder", "duplicate_similarity", "join", "max_prompts", "preset", "generations",
     "blind_spot", "clique_size", "edge_delta", "match_delta", "calibration", *DRAWN_WITH, "seed", "store",
-    "keep", "max_images", "requests_per_minute", "api_key_env",
+    "keep", "crop", "max_pixels", "max_images", "requests_per_minute", "api_key_env",
 )  # fmt: skip
 @click.pass_context
 def generate(
@@ -51,8 +53,11 @@ def generate(
     from memex_audit.runners.sharding import parse_shard
 
     part = parse_shard(shard)
-    options |= {"prompts": prompts, "keep": options["keep"] or "evidence"}
+    kept = options["keep"]
+    options |= {"prompts": prompts, "keep": kept or "evidence"}
     settings, rootdir = read_pytest_settings(options, Path.cwd())
+    if kept is None and settings.model.startswith(ENDPOINT):
+        settings = replace(settings, keep="all")  # what is paid for is not drawn again
     sharing = Sharing(kind=runner, workers=workers, address=address)
     with ended_as_by_ctrl_c():
         tally = draw_ahead(

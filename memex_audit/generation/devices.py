@@ -67,9 +67,9 @@ def share_out(wanted: str, worker: Worker, *, n_cuda: int, mps: bool, share_cpu:
         return "cpu"
     if worker.count > len(devices):
         raise ConfigurationError(
-            f"each pytest-xdist worker must have a device of its own, got {worker.count} workers for "
-            f"{', '.join(devices)}; run with -n{len(devices)}, or give a generator that says it is "
-            "`shareable` if several processes may use it at once."
+            f"each worker must have a device of its own, got {worker.count} workers for "
+            f"{', '.join(devices)}; run with -n{len(devices)} (memex: --workers {len(devices)}), or give "
+            "a generator that says it is `shareable` if several processes may use it at once."
         )
     return devices[worker.slot]
 

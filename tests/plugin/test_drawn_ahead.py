@@ -229,11 +229,9 @@ def test_the_suite_with_its_controls_draws_nothing_after_a_specimen_was_drawn_ah
         assert run.exit_code == 0, run.output
     n_ahead = len(drawn)
 
-    def audit(store, *files):
+    def audit(store, *words):
         flags = [word.replace("--", "--memex-", 1) if word.startswith("--") else word for word in options]
-        pytester.runpytest_inprocess(
-            *files, *flags, "--memex-keep=evidence", f"--memex-store={store}", "--memex-json=result.json"
-        )
+        pytester.runpytest_inprocess(*words, *flags, f"--memex-store={store}", "--memex-json=result.json")
         return json.loads((pytester.path / "result.json").read_text())
 
     after = audit(".memex", "audits")
@@ -241,6 +239,7 @@ def test_the_suite_with_its_controls_draws_nothing_after_a_specimen_was_drawn_ah
     assert [control["prompts"] for control in after["controls"]] == [8, 10]
     # Mining is not what is compared, and takes longest.
     shutil.copytree(pytester.path / ".memex" / "embeddings", pytester.path / "other" / "embeddings")
-    undisturbed = audit("other", "audits/test_duplicated_prompts.py", "audits/test_replica_rates.py")
+    files = ("audits/test_duplicated_prompts.py", "audits/test_replica_rates.py")
+    undisturbed = audit("other", *files, "--memex-keep=evidence")
     assert len(drawn) > n_ahead
     assert found(after) == found(undisturbed)
