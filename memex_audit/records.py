@@ -214,7 +214,7 @@ class Generation:
     @property
     def reduced(self) -> bool:
         """Whether the picture was usable, and its pixels were not kept."""
-        return self.pixels is None and self.sums is not None
+        return self.pixels is None and self.reason is None and self.sums is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -130,7 +130,8 @@ def check_answers(
 def _checked(name: str, generation: Generation) -> Generation:
     pixels: object = generation.pixels
     if pixels is None:
-        return generation if generation.reason else replace(generation, reason="no pixels")
+        # Only what was drawn here is reduced, after it was looked at.
+        return replace(generation, reason=generation.reason or "no pixels", sums=None, size=None)
     if fault := picture_fault(pixels):
         raise GeneratorError(
             f"the generator {name} must give pixels as a uint8 array of shape (height, width, 3), sides of "

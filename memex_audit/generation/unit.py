@@ -75,6 +75,56 @@ def decode_unit(
     }
 
 
+def check_unit(unit: bytes, first: int, last: int) -> None:
+    """Decode a whole unit without knowing its prompt: all is checked but what its seeds should be.
+
+    Raises:
+        ValueError: it does not hold pictures number `first` to `last`; the message is the reason.
+        StoreError: it is of another version.
+    """
+    seeds = _batch(unit).column("seed").to_pylist()
+    if None in seeds:
+        raise ValueError("a picture has no seed")
+    numbers = range(first, last + 1)
+    if len(seeds) != len(numbers):
+        raise ValueError("its pictures are not those that its manifest says")
+    requests = [GenerationRequest(prompt="", seed=seed) for seed in seeds]
+    decode_unit(unit, list(zip(numbers, requests, strict=True)), last + 1)
+
+
+def pixels_in(unit: bytes) -> int:
+    """Return how many pictures of a unit have pixels.
+
+    Raises:
+        ValueError, StoreError: as `decode_unit`.
+    """
+    column = _batch(unit).column("pixels")
+    return len(column) - column.null_count
+
+
+def reduced_in(unit: bytes) -> list[bool]:
+    """Return of each picture of a unit whether it is reduced: its block sums are there, not its pixels.
+
+    Raises:
+        ValueError, StoreError: as `decode_unit`.
+    """
+    batch = _batch(unit)
+    pixels, sums = (batch.column(name).is_valid().to_pylist() for name in ("pixels", "block_sums"))
+    return [has_sums and not has_pixels for has_pixels, has_sums in zip(pixels, sums, strict=True)]
+
+
+def without_pixels(unit: bytes) -> bytes:
+    """Return a unit whose pictures are reduced to their block sums.
+
+    Raises:
+        ValueError, StoreError: as `decode_unit`.
+    """
+    batch = _batch(unit)
+    none = pa.nulls(len(batch), SCHEMA.field("pixels").type)
+    columns = [none if name == "pixels" else batch.column(name) for name in SCHEMA.names]
+    return encode_table(pa.Table.from_arrays(columns, schema=SCHEMA))
+
+
 def _batch(unit: bytes) -> pa.RecordBatch:
     try:
         with pa.ipc.open_stream(pa.py_buffer(unit)) as stream:
@@ -101,8 +151,8 @@ def _row(number: int, generation: Generation, summarize: Summary) -> dict[str, o
     }
     if generation.pixels is not None:
         row["height"], row["width"] = generation.pixels.shape[:2]
-        sums = summarize(generation.pixels) if generation.sums is None else generation.sums
-        row["block_sums"] = sums.ravel()
+        # Made here, whatever a generator says of its picture: they are the record.
+        row["block_sums"] = summarize(generation.pixels).ravel()
         row["pixels"] = _png(generation.pixels)
     elif generation.sums is not None and generation.size is not None:
         row["height"], row["width"] = generation.size

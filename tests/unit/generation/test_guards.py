@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from memex_audit.errors import ConfigurationError, GeneratorError
-from memex_audit.generation.guards import check_draws_again, check_generator, flat_reason, to_bytes
+from memex_audit.generation.guards import (
+    check_answers,
+    check_draws_again,
+    check_generator,
+    flat_reason,
+    to_bytes,
+)
+from memex_audit.records import Generation, GenerationRequest
 
 
 def noise(shape=(8, 8, 3)):
@@ -113,3 +120,10 @@ def test_pictures_that_are_paid_for_are_kept():
 
 def test_a_seeded_generator_may_drop_what_it_can_draw_again():
     check_draws_again(SimpleNamespace(seeded=True), "none")
+
+
+def test_a_generator_cannot_answer_with_block_sums_alone():
+    request = GenerationRequest(prompt="p", seed=1)
+    answer = Generation(request=request, pixels=None, sums=np.zeros((16, 3), np.uint16), size=(4, 4))
+    (taken,) = check_answers("Own", [request], [answer], whole=True)
+    assert (taken.reason, taken.sums, taken.reduced) == ("no pixels", None, False)

@@ -56,3 +56,11 @@ def test_a_picture_set_aside_is_not_taken_for_a_reduced_one(tmp_path):
     store.write(PROMPT, [0], [blank])
     (kept,) = store.read(PROMPT, 1)
     assert (kept.reason, kept.sums, kept.reduced) == ("blank", None, False)
+
+
+def test_block_sums_are_those_of_the_pixels_whatever_comes_with_them(tmp_path):
+    store = store_in(tmp_path)
+    (picture,) = drawn(store, 1)
+    store.write(PROMPT, [0], [replace(picture, sums=np.zeros((144, 3), np.uint16), size=(24, 36))])
+    (kept,) = store.read(PROMPT, 1)
+    assert np.array_equal(kept.sums, sums_of(picture.pixels))
