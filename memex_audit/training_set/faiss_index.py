@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import faiss
 import numpy as np
 
-from memex_audit.training_set.vectors import as_vectors, blocks_of, check_vectors
+from memex_audit.training_set.vectors import as_vectors, blocks_of, check_queries, check_vectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,6 +38,7 @@ class FaissIndex:
         self, queries: "NDArray[np.float32]", n: int
     ) -> "tuple[NDArray[np.float32], NDArray[np.int64]]":
         """Return cosines and rows of the `n` nearest, each (queries, min(n, size)), nearest first."""
+        check_queries(queries, self._index.d)
         # Past its size FAISS would fill up with row -1.
         n = min(n, self._index.ntotal)
         if n == 0 or len(queries) == 0:

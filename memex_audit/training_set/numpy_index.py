@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from memex_audit.training_set.vectors import as_vectors, blocks_of, check_vectors
+from memex_audit.training_set.vectors import as_vectors, blocks_of, check_queries, check_vectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,6 +42,7 @@ class NumpyIndex:
         self, queries: "NDArray[np.float32]", n: int
     ) -> "tuple[NDArray[np.float32], NDArray[np.int64]]":
         """Return cosines and rows of the `n` nearest, each (queries, min(n, size)), nearest first."""
+        check_queries(queries, self._vectors.dimension)
         n = min(n, len(self._vectors))
         cosines = np.empty((len(queries), n), dtype=np.float32)
         rows = np.empty((len(queries), n), dtype=np.int64)

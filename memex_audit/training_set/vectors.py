@@ -104,6 +104,20 @@ def check_vectors(
     return off
 
 
+def check_queries(queries: "NDArray[np.float32]", dimension: int) -> None:
+    """Check that queries are as long as the vectors among which they are searched.
+
+    Raises:
+        EmbedderError: they are not.
+    """
+    if queries.ndim != 2 or queries.shape[1] != dimension:
+        msg = (
+            f"Queries must be of the index's dimension, (n, {dimension}), got {queries.shape}; embed them "
+            "with the embedder of the training set."
+        )
+        raise EmbedderError(msg)
+
+
 def norm_deviation(embeddings: "Vectors | NDArray[np.float32]") -> float:
     """Return the largest deviation of a norm from 1, 0.0 where there are no vectors."""
     off = [0.0]

@@ -66,6 +66,15 @@ def test_vectors_on_disk_are_searched_as_an_array_is(kind, tmp_path):
 
 
 @both
+@pytest.mark.parametrize("queries", [unit(3, d=8), unit(1)[0]])
+def test_queries_of_another_dimension_are_refused(kind, queries):
+    with pytest.raises(
+        EmbedderError, match=r"index's dimension, \(n, 16\), got .*; embed them with the embedder"
+    ):
+        build_index(unit(5), ids(5), kind=kind).search(queries, 2)
+
+
+@both
 def test_ids_and_embeddings_must_be_as_many(kind):
     with pytest.raises(TrainingSetError, match="one embedding, got 5 for 4; mine again"):
         build_index(unit(5), ids(4), kind=kind)
