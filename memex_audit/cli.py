@@ -92,7 +92,7 @@ def mine(training_set: str, out: Path, **options: str | None) -> None:
 @settings_options(
     "model", "model_config", "textual_inversion", "lora",
     "training_set", "embedder", "prompts", "max_prompts", "preset", "generations",
-    "clique_size", *DRAWN_WITH, "seed", "store",
+    "clique_size", *DRAWN_WITH, "seed", "crop", "store",
     "max_images", "requests_per_minute", "api_key_env",
 )  # fmt: skip
 def calibrate(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     "model", "model_config", "textual_inversion", "lora",
     "training_set", "embedder", "duplicate_similarity", "join", "prompts", "max_prompts", "preset",
     "generations", "clique_size", "edge_delta", "match_delta", "calibration", *DRAWN_WITH, "seed", "store",
-    "redact",
+    "crop", "redact",
     "max_images", "requests_per_minute", "api_key_env",
 )  # fmt: skip
 def trigger(prompt: str, budget: int, **options: str | None) -> None:

@@ -141,9 +141,7 @@ def test_embeddings_that_cannot_be_imported_are_one_line(embedder, pictures, tmp
 def test_embeddings_alone_are_mined_but_not_audited(embedder, tmp_path, pytester):
     write_clip(tmp_path / "clip", np.eye(3, 192), ["a.png", "b.png", "c.png"])
     assert "3 images, 0.0% with a near-copy; 3 prompts" in mine(tmp_path / "clip").output
-    one_line(
-        memex("embed", tmp_path / "clip"), "must hold pictures, got embeddings in", "read them as they are"
-    )
+    one_line(memex("embed", tmp_path / "clip"), "must hold pictures", "got embeddings and captions alone")
     pytester.makepyfile("def test_prompt(memex, duplicated_prompt):\n    memex.audit(duplicated_prompt)")
     run = pytester.runpytest("--memex-training-set", str(tmp_path / "clip"), "--memex-embedder", "specimen")
     run.stdout.fnmatch_lines(
