@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from memex_audit.config import Settings
+from memex_audit.explain import counted
 from memex_audit.runners.choosing import Sharing, open_runner, workers_here
 from memex_audit.runners.drawing import DrawingWork
 from memex_audit.runners.places import as_seen_everywhere
@@ -51,9 +52,8 @@ def draw_ahead(
         sharing, work, workers=n_workers, store=bench.store_folder, on_gpu=settings.device != "cpu", say=say
     )
     tally = Tally(what="picture", done="drawn")
-    say(
-        f"shard {shard}: {len(units):,} units of {len(prompts.prompts):,} prompts; store {bench.store_folder}"
-    )
+    n = len(prompts.prompts)
+    say(f"--shard {shard}: {counted(len(units), 'unit')} of {n:,} prompts; store {bench.store_folder}")
     with closing(runner.run(units)) as receipts:  # ended early, workers end with it
         follow(receipts, tally, len(units), say)
     return tally

@@ -75,7 +75,7 @@ class Tally:
     def so_far(self, n_units: int) -> str:
         """Say how far it is."""
         return (
-            f"{self.units:,} of {n_units:,} units, {counted(self.made, self.what)} {self.done}, "
+            f"{self.units:,} of {counted(n_units, 'unit')}, {counted(self.made, self.what)} {self.done}, "
             f"{self.found:,} found there, {self.seconds:,.0f} s"
         )
 
