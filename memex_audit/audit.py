@@ -2,16 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
-
-import numpy as np
-from numpy.typing import NDArray
 
 from memex_audit.batch_size import BatchSize
 from memex_audit.errors import ImagesSpent
-from memex_audit.extraction.altered import ALTERATIONS
-from memex_audit.extraction.distances import l2_to_many
+from memex_audit.exhibits import Exhibit, exhibits_of, seeds_shown
 from memex_audit.extraction.matching import Matcher
 from memex_audit.extraction.protocol import blind_spot, sequential_test
 from memex_audit.extraction.verdicts import SEEDS_FOR_EXTRACTION, CliqueReading
@@ -35,22 +31,6 @@ from memex_audit.records import (
 )
 from memex_audit.rounds import Rounds
 from memex_audit.spending import Spending
-
-# Training images of one finding whose pictures are shown.
-MOST_EXHIBITS = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exhibit:
-    """The evidence for one prompt, in memory only.
-
-    `generations`: uint8 (n, h, w, 3), the replicas or the clique, none for a clean prompt;
-    `training_image` at the same size, or None where nothing matched.
-    """
-
-    generations: NDArray[np.uint8]
-    training_image: NDArray[np.uint8] | None
-
 
 # Opened around a batch with the number of pictures it may draw; what it gives hears how many just were.
 Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
@@ -203,30 +183,16 @@ class Audit:
         return count_images(self.findings(), self.prompts, self._seeds_near, at_least=SEEDS_FOR_EXTRACTION)
 
     def exhibit(self, finding: Finding) -> Exhibit:
-        """Return the pictures behind a finding, from the store."""
-        return self._exhibit(finding, finding.match.example_id if finding.match else None)
+        """Return the pictures behind a finding, from the store or drawn again."""
+        return self.exhibits(replace(finding, images=()))[0]
 
     def exhibits(self, finding: Finding) -> tuple[Exhibit, ...]:
         """Return an exhibit for each of the first training images that the finding names; at least one."""
-        named = [image.example_id for image in finding.images[:MOST_EXHIBITS]]
-        return tuple(self._exhibit(finding, name) for name in named) or (self.exhibit(finding),)
-
-    def _exhibit(self, finding: Finding, example_id: str | None) -> Exhibit:
-        wanted = set(finding.replica_seeds or finding.clique_seeds)
         protocol = self.protocol_of(finding.prompt_id)
-        n = protocol.looks[-1]
+        wanted, n = seeds_shown(finding), protocol.looks[-1]
         kept = [one for one in self._store.read(finding.prompt, n) if one.request.seed in wanted]
         images, _ = comparable(self._with_pixels(finding.prompt, kept, n))
-        training_image = None
-        if example_id and self._matcher and len(images):
-            height, width = images.shape[1:3]
-            training_image = self._matcher.training_image(example_id, height, width)
-            if finding.match and finding.match.alteration and finding.match.example_id == example_id:
-                training_image = ALTERATIONS[finding.match.alteration](training_image)
-            # Other generations may have given back other images.
-            near = l2_to_many(training_image, images) <= protocol.match_delta
-            images = images[near] if near.any() else images
-        return Exhibit(generations=images, training_image=training_image)
+        return exhibits_of(finding, images, self._matcher, match_delta=protocol.match_delta)
 
     def _draw_and_decide(self, rounds: Rounds, wanted: str) -> None:
         """Draw the next look of a batch of prompts, and keep what it decides."""

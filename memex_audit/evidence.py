@@ -8,7 +8,7 @@ from memex_audit.config import Settings
 from memex_audit.records import Finding, UntargetedResult
 
 if TYPE_CHECKING:
-    from memex_audit.audit import Exhibit
+    from memex_audit.exhibits import Exhibit
     from memex_audit.session import AuditSession
 
 

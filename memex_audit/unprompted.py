@@ -9,7 +9,8 @@ from memex_audit.errors import ConfigurationError
 from memex_audit.untargeted.auditing import UntargetedAudit
 
 if TYPE_CHECKING:
-    from memex_audit.audit import Exhibit, Progress
+    from memex_audit.audit import Progress
+    from memex_audit.exhibits import Exhibit
     from memex_audit.records import ControlResult, UntargetedResult
     from memex_audit.spending import Spending
     from memex_audit.workbench import Workbench

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from memex_audit.audit import Exhibit
+    from memex_audit.exhibits import Exhibit
 
 CELLS = 8
 PANEL = 112

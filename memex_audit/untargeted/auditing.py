@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from memex_audit.audit import Exhibit
 from memex_audit.errors import ConfigurationError
+from memex_audit.exhibits import Exhibit
 from memex_audit.explain_run import UNDER_NOISE
 from memex_audit.extraction.adaptive_distance import ALPHA, NEIGHBOURS
 from memex_audit.extraction.fitting import fit_to

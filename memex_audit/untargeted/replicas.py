@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from memex_audit.audit import MOST_EXHIBITS
+from memex_audit.exhibits import MOST_EXHIBITS
 from memex_audit.records import ImageReplicated
 
 # Pictures of one training image's replicas that are kept in memory, to be shown.

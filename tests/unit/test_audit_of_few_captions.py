@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from memex_audit.audit import MOST_EXHIBITS, Audit
+from memex_audit.audit import Audit
 from memex_audit.config import Settings
+from memex_audit.exhibits import MOST_EXHIBITS
 from memex_audit.extraction.block_sums import block_sums
 from memex_audit.extraction.matching import Matcher
 from memex_audit.few_captions import protocols_of_few_captions

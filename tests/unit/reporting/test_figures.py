@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from memex_audit.audit import Exhibit
+from memex_audit.exhibits import Exhibit
 from memex_audit.reporting.figures import (
     MOST_BYTES,
     evidence_sheet,
