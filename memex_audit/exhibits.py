@@ -43,18 +43,21 @@ def exhibits_of(
         match_delta: l2 within which a generation is a training image.
     """
     named = [image.example_id for image in finding.images[:MOST_EXHIBITS]]
-    names = named or [finding.match.example_id if finding.match else None]
-    return tuple(_exhibit(finding, name, images, matcher, match_delta) for name in names)
+    if not named and finding.match:
+        named = [finding.match.example_id]
+    if not named:
+        return (Exhibit(generations=images, training_image=None),)
+    return tuple(_exhibit(finding, name, images, matcher, match_delta) for name in named)
 
 
 def _exhibit(
     finding: Finding,
-    example_id: str | None,
+    example_id: str,
     images: NDArray[np.uint8],
     matcher: Matcher | None,
     match_delta: float,
 ) -> Exhibit:
-    if not example_id or not matcher or not len(images):
+    if not matcher or not len(images):
         return Exhibit(generations=images, training_image=None)
     height, width = images.shape[1:3]
     training_image = matcher.training_image(example_id, height, width, images)
