@@ -124,12 +124,15 @@ def product_rate(side: int = 2048) -> float:
     return 2 * side**3 / cpu_s(lambda: a @ a, 3)
 
 
-def settled_share(n: int, delta: float, case: str) -> float:
+def settled_shares(n: int, case: str) -> dict[str, float]:
     """Return the share of n clean prompts that block sums settle: four pictures and a training image each."""
     images = CASES[case](np.random.default_rng(1), 256)[40:]  # the first 40 are near-copies of each other
     prompts = [images[5 * i : 5 * i + 5] for i in range(min(n, len(images) // 5))]
-    found = [settled(block_sums(prompt[:4]), prompt[4:], delta) for prompt in prompts]
-    return sum(found) / len(found)
+    shares = {}
+    for delta in DELTAS:
+        found = [settled(block_sums(prompt[:4]), prompt[4:], delta) for prompt in prompts]
+        shares[f"{case}, delta {delta}"] = sum(found) / len(found)
+    return shares
 
 
 def table(costs: dict[int, dict[str, float]], specimen: float, large: float) -> list[str]:
@@ -157,11 +160,8 @@ def main() -> None:
     del images
     specimen, flops, rate = specimen_s(3), network_flops(), product_rate()
     large = EVALUATIONS * flops / rate
-    shares = {
-        f"{case}, delta {delta}": settled_share(8 if chosen.quick else 90, delta, case)
-        for case in ("natural", "low_contrast")
-        for delta in DELTAS
-    }
+    n_prompts = 8 if chosen.quick else 90
+    shares = settled_shares(n_prompts, "natural") | settled_shares(n_prompts, "low_contrast")
     lines = [
         "## What deciding a prompt costs, beside drawing for it", "",
         f"`python benchmarks/kernel_cost.py --write-docs` on {platform.machine()}, Python "
