@@ -429,14 +429,14 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="sscd", parse=str, metavar="FILE",
            help="SSCD copy detector as TorchScript, such as sscd_disc_mixup.torchscript.pt: its cosine to "
                 "the training image stands in each finding; a file is code, use one that you trust"),
+    Option(name="max_pixels", parse=_pixels, metavar="N",
+           help="largest picture, in pixels, that is decoded of a training set, a folder of generations or "
+                "an answer; a larger one is set aside and counted (default: 64,000,000)"),
     Option(name="crop", parse=_one_of(*CROPS), metavar="HOW",
            help="how training brought pictures to the model's size, and training images are brought to it to "
                 "be compared: center, resized to cover it and cut at the centre; random, cut anywhere, as "
                 "trainers do without --center_crop: the place is looked for; squash, both sides resized and "
                 "nothing cut (default: center)"),
-    Option(name="max_pixels", parse=_pixels, metavar="N",
-           help="largest picture, in pixels, that is decoded of a training set, a folder of generations or "
-                "an answer; a larger one is set aside and counted (default: 64,000,000)"),
     Option(name="max_images", parse=_whole, metavar="N",
            help="ask an endpoint for at most so many pictures, all runs with one --memex-store together; "
                 "what is not decided then is UNDECIDED (default: no end)"),

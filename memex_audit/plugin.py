@@ -36,7 +36,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --memex-... options, and ini options memex_... of the same names."""
     group = parser.getgroup("memex", "memorization audit of an image-generating model")
     for option in OPTIONS:
-        group.addoption(option.flag, default=None, metavar=option.metavar, help=option.help)
+        # argparse takes a percent sign for the start of a field of its own.
+        shown = option.help.replace("%", "%%")
+        group.addoption(option.flag, default=None, metavar=option.metavar, help=shown)
         # Typed, since [tool.pytest] takes a number for a number only.
         said = f"{option.flag} as an ini option"
         parser.addini(f"memex_{option.name}", said, type=option.ini_type, default=None)
