@@ -5,6 +5,7 @@ Everything is made when first asked for, and once.
 
 import os
 import platform
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -50,6 +51,7 @@ class ModelBench:
         self._worker = worker
         self.notes: list[str] = []
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
+        self._began = time.time()
         self.load_generator: Callable[[], Generator] = lambda: self.open_generator(self.open_pipeline)
         # Whether a user's own fixture loads the model: nothing tells what it would be.
         self.loads_otherwise = False
@@ -309,9 +311,12 @@ class ModelBench:
     def unit_store(self) -> "UnitStore":
         """Where this model's pictures are kept."""
         from memex_audit.extraction.block_sums import block_sums
+        from memex_audit.generation.identity import Identity, settings_sha256
+        from memex_audit.generation.same_model import SameModel
         from memex_audit.generation.store import UnitStore
 
-        return UnitStore(
+        seed = {"root_seed": self.settings.seed}
+        store = UnitStore(
             self.store_folder,
             fingerprint=self.generator.fingerprint,
             digest=self.settings_digest,
@@ -319,7 +324,23 @@ class ModelBench:
             summarize=lambda pixels: block_sums(pixels[None]).sums[0],
             note=self._note_once,
             keeps_pixels=self.settings.keep != "none",
+            identity=Identity(
+                fingerprint=self.generator.fingerprint,
+                model=self.settings.model,
+                settings={**self.shown_settings, **seed},
+                settings_sha256=settings_sha256({**self.generator.settings, **seed}),
+            ),
         )
+        if self._is_taken_at_its_word:
+            store.same_model = SameModel(store, self._began)
+        return store
+
+    @property
+    def _is_taken_at_its_word(self) -> bool:
+        """Whether nothing but the generator's word says which model it is, and it can be put to the test."""
+        known = self._draws_from_folder or getattr(self.generator, "named_by_files", False)
+        paid = getattr(self.generator, "keeps_every_batch", False)
+        return self.generator.seeded and not known and not paid
 
     @cached_property
     def screen_scores(self) -> "ScoreFiles":

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 
 from memex_audit.batch_size import BatchSize
-from memex_audit.errors import MemexAuditError, ModelError, UnitDamaged, first_line
-from memex_audit.generation.guards import check_answers
+from memex_audit.errors import UnitDamaged
+from memex_audit.generation.drawing_requests import Progress, draw_requests
 from memex_audit.generation.store import UnitStore
 from memex_audit.protocols import Generator
 from memex_audit.records import Generation, GenerationRequest
 
-Progress = Callable[[int], None]
 # Whether the pixels of pictures that were just drawn of a prompt are written, beside their block sums.
 Keeps = Callable[[str, Sequence[Generation]], bool]
 Write = Callable[[str, Sequence[int], Sequence[Generation]], None]
@@ -41,9 +40,12 @@ def fill(
     that are not go to `unkept`, where it is given.
 
     Raises:
-        ModelError: the generator broke off, or does not answer as it must; what it drew before is kept.
+        ModelError: the generator broke off, does not answer as it must, or draws what the store holds of it
+            otherwise; what it drew before is kept.
         StoreError: the store cannot be written.
     """
+    if store.same_model:
+        store.same_model.know(prompts)
     prompts = [prompt for prompt in dict.fromkeys(prompts) if store.missing(prompt, n)]
     batch_size = BatchSize.of(batch_size)
     for first in range(0, len(prompts), PROMPTS_AT_ONCE):
@@ -191,6 +193,8 @@ def _fill_locked(
         if not work:  # another worker was faster
             return
         drawing = generator()
+        if store.same_model:
+            store.same_model.check(drawing)
         for portion in _portions(work, batch_size, each_batch=getattr(drawing, "keeps_every_batch", False)):
             _draw_and_keep(store, drawing, portion, batch_size=batch_size, progress=progress, write=write)
 
@@ -228,59 +232,6 @@ def _portions(
         of_prompt = list(items)
         for first in range(0, len(of_prompt), batch_size.at_once):
             yield of_prompt[first : first + batch_size.at_once]
-
-
-def draw_requests(
-    generator: Generator,
-    requests: Sequence[GenerationRequest],
-    batch_size: BatchSize,
-    progress: Progress = lambda _: None,
-) -> Iterator[Generation]:
-    """Yield the generator's answers, in order, drawn in batches that become smaller where memory runs out.
-
-    Raises:
-        ModelError: as `fill`.
-    """
-    name = type(generator).__name__
-    waiting = tuple(requests)
-    while waiting:
-        requested = waiting[: batch_size.at_once]
-        given, error = _answers(generator, requested)
-        waiting = waiting[len(given) :]
-        progress(len(given))
-        yield from check_answers(name, requested, given, whole=error is None)
-        if error is None:
-            batch_size.held()
-        elif not batch_size.halve_after(error, len(requested)):
-            raise _broken_off(error, name, len(given), len(requested))
-
-
-def _broken_off(error: Exception, name: str, n_given: int, n_requested: int) -> MemexAuditError:
-    """Return an error that a generator broke off with as one of this package, which says how far it came."""
-    if isinstance(error, MemexAuditError):
-        return error
-    said = first_line(error)
-    wrapped = ModelError(
-        f"the generator {name} must draw what it is asked for, got {type(error).__name__}: {said} after "
-        f"{n_given} of {n_requested} pictures of a batch; mend it and run again: what was drawn before is "
-        "kept.",
-        foreign=said,
-    )
-    wrapped.__cause__ = error
-    return wrapped
-
-
-def _answers(
-    generator: Generator, requested: Sequence[GenerationRequest]
-) -> tuple[list[Generation], Exception | None]:
-    """Return what a generator answers, and the error that it broke off with."""
-    given: list[Generation] = []
-    try:
-        for answer in generator.generate(requested):
-            given.append(answer)  # noqa: PERF402 - what came before an error is kept
-    except Exception as error:  # noqa: BLE001 - a user's generator raises what it likes
-        return given, error
-    return given, None
 
 
 def _consecutive(numbers: Sequence[int]) -> Iterator[list[int]]:

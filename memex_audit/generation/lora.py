@@ -55,6 +55,9 @@ class WithoutLora:
         fingerprint: of the model alone.
     """
 
+    # Its fingerprint is of what the files hold: nobody needs to compare pictures.
+    named_by_files = True
+
     def __init__(self, generator: DiffusersGenerator, *, fingerprint: str) -> None:
         self._generator = generator
         self.fingerprint = fingerprint

@@ -1,6 +1,7 @@
 """What was drawn, kept in units: a prompt's pictures number `first` to `last`, many units in a pack.
 
     units/<model key>/<settings digest>/<writer>.pack and .jsonl    see packs.py
+    units/<model key>/<settings digest>/model.json                  whose pictures these are, see identity.py
     units/<model key>/<settings digest>/claims/                     who draws for which prompt
 
 How many pictures an audit wants is not part of the identity: a longer look adds a unit and replaces none.
@@ -11,21 +12,26 @@ processes may share a store, on one machine or over a network file system.
 import hashlib
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from memex_audit.claims import Claims
 from memex_audit.errors import StoreError, StoreUnwritable, UnitDamaged
 from memex_audit.generation.fingerprints import model_key
+from memex_audit.generation.identity import Identity, recorded_since
 from memex_audit.generation.pack_files import PACK, Place, UnitMoved, damaged
 from memex_audit.generation.packs import Packs
 from memex_audit.generation.seeds import image_seed
 from memex_audit.generation.unit import Summary, decode_unit, encode_unit
 from memex_audit.records import Generation, GenerationRequest
+
+if TYPE_CHECKING:
+    from memex_audit.generation.same_model import SameModel
 
 CLAIMS = "claims"
 # Root mean square of the differences of two pictures' blocks, in levels of 255, up to which they are taken
@@ -57,8 +63,12 @@ class UnitStore:
 
     `summarize` gives the block sums that are kept beside each picture; `note` hears what the user should
     know of the store. `keeps_pixels`: whether the pixels of a picture are written where nobody decides about
-    it. Nothing here knows how many pictures a prompt needs.
+    it; `identity`: what is written down, and must stand there, beside the pictures. Nothing here knows how
+    many pictures a prompt needs.
     """
+
+    # Set where a generator's word is all that says which model it is: compares before anything is added.
+    same_model: "SameModel | None" = None
 
     def __init__(
         self,
@@ -70,6 +80,7 @@ class UnitStore:
         summarize: Summary,
         note: Callable[[str], None] = lambda _: None,
         keeps_pixels: bool = True,
+        identity: Identity | None = None,
     ) -> None:
         self._root = open_store_folder(root)
         self._units = root / "units" / model_key(fingerprint) / digest
@@ -77,6 +88,8 @@ class UnitStore:
         self._summarize = summarize
         self._note = note
         self.keeps_pixels = keeps_pixels
+        self._identity = identity or Identity(fingerprint=fingerprint)
+        self._recorded = False
 
     def missing(self, prompt: str, n: int) -> list[int]:
         """Return which of the pictures 0 ... n - 1 are not there yet, as far as is known.
@@ -91,7 +104,10 @@ class UnitStore:
 
         What was concluded from the pictures is concluded anew where this has changed (judged.py).
         """
-        return [[place.first, place.last, place.size, place.crc] for place in self._places(prompt)]
+        return [
+            [place.first, place.last, place.size, place.crc, self._packs.written_over(place.pack)]
+            for place in self._places(prompt)
+        ]
 
     def request(self, prompt: str, number: int) -> GenerationRequest:
         """Return the request whose answer is the prompt's picture of that number."""
@@ -119,6 +135,7 @@ class UnitStore:
         """
         unit = encode_unit(numbers, generations, self._summarize)
         try:
+            self._record_identity()
             n_pixels = sum(picture.pixels is not None for picture in generations)
             self._packs.append(key_of(prompt), numbers[0], numbers[-1], unit, n_pixels=n_pixels)
         except OSError as error:
@@ -131,13 +148,40 @@ class UnitStore:
         height, width = picture.pixels.shape[:2]
         return replace(picture, pixels=None, sums=self._summarize(picture.pixels), size=(height, width))
 
+    @property
+    def recorded_since(self) -> float | None:
+        """When the first of these pictures came, by the file system's clock; None without any."""
+        return recorded_since(self._units)
+
+    def picture_of_others(self, prompt: str) -> Generation | None:
+        """Return a picture of the prompt that another process put here, if there is one.
+
+        Raises:
+            UnitDamaged: the first unit with pictures is not as it was written.
+        """
+        for place in self._places(prompt):
+            if place.pack not in self._packs.own:
+                with suppress(UnitMoved):
+                    for picture in self._read(prompt, place, place.last + 1).values():
+                        if picture.sums is not None:
+                            return picture
+        return None
+
+    def distance(self, recorded: Generation, drawn: Generation) -> float | None:
+        """Return how far a picture drawn again is from what is kept of it: see SAME_PICTURE.
+
+        None where that is not comparable: one of them is no picture, or they differ in size.
+        """
+        if drawn.pixels is None or drawn.pixels.shape[:2] != recorded.size or recorded.sums is None:
+            return None
+        blocks = recorded.sums.astype(np.float64) - self._summarize(drawn.pixels)
+        return float(np.sqrt(np.mean(np.square(blocks)))) * blocks.size / drawn.pixels.size
+
     def note_difference(self, recorded: Generation, drawn: Generation) -> None:
         """Note when a picture drawn again is not the one whose block sums are kept."""
-        if drawn.pixels is not None and drawn.pixels.shape[:2] == recorded.size and recorded.sums is not None:
-            blocks = recorded.sums.astype(np.float64) - self._summarize(drawn.pixels)
-            area = drawn.pixels.size / blocks.size
-            if float(np.sqrt(np.mean(np.square(blocks)))) / area <= SAME_PICTURE:
-                return
+        distance = self.distance(recorded, drawn)
+        if distance is not None and distance <= SAME_PICTURE:
+            return
         self._note(
             f"a picture that was drawn again differs from what was kept of it by more than {SAME_PICTURE:g} "
             "levels of 255: this model does not draw the same picture from a seed every time; keep pixels "
@@ -181,6 +225,7 @@ class UnitStore:
     def _packs(self) -> Packs:
         """The packs of this model and these settings, with what is in them so far."""
         refuse_older_store(self._units)
+        self._identity.check(self._units)
         packs = Packs(self._units)
         packs.refresh()
         return packs
@@ -188,6 +233,11 @@ class UnitStore:
     @cached_property
     def _claims(self) -> Claims:
         return Claims(self._units / CLAIMS)
+
+    def _record_identity(self) -> None:
+        if not self._recorded:
+            self._identity.record(self._units)
+            self._recorded = True
 
     def _places(self, prompt: str) -> list[Place]:
         return self._packs.places(key_of(prompt))

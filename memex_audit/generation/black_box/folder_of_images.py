@@ -34,6 +34,8 @@ class FolderOfImages:
     # Nobody knows what these pictures cost.
     evaluations_per_image = 0
     draws = False
+    # Its fingerprint is of what the files hold.
+    named_by_files = True
 
     def __init__(
         self,
