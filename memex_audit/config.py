@@ -386,8 +386,8 @@ OPTIONS: tuple[Option, ...] = (
            help="where generations and embeddings are kept (default: ROOTDIR/.memex)"),
     Option(name="keep", parse=_one_of(*KEEP), metavar="WHAT",
            help="pixels that the store keeps: all; evidence, of prompts whose block sums do not rule out "
-                "that they matter, and of 1 % of the others; or none: what is not kept is drawn again where it "
-                "must be looked at (default: all)"),
+                "that they matter, and of 1 % of the others; or none: what is not kept is drawn again where "
+                "it must be looked at (default: all)"),
     Option(name="json", parse=str, metavar="FILE", help="write the result as JSON"),
     Option(name="report", parse=str, metavar="FILE",
            help="write one page of Markdown for the record, with the SHA-256 of the JSON (FILE.json, unless "
