@@ -11,7 +11,7 @@ from memex_audit.runners.drawing import DrawingWork
 from memex_audit.runners.places import as_seen_everywhere
 from memex_audit.runners.planning import check_can_be_shared, left_to_pytest, plan_drawing
 from memex_audit.runners.sharding import Shard
-from memex_audit.runners.told import Tally, follow
+from memex_audit.runners.told import Tally, follow, now_and_then
 from memex_audit.workbench import Workbench
 
 
@@ -40,7 +40,8 @@ def draw_ahead(
     """
     bench = Workbench(as_seen_everywhere(settings, rootdir), rootdir)
     n_workers = sharing.workers or (workers_here(settings.device) if sharing.kind == "local" else None)
-    check_can_be_shared(bench, processes=n_workers or 2, shards=shard.count)
+    check_can_be_shared(bench, processes=n_workers, shards=shard.count)
+    bench.mining_progress = now_and_then(say)
     prompts = bench.prompts
     for line in (*bench.notes, *_remarks(bench)):
         say(f"note: {line}")

@@ -47,8 +47,13 @@ def _unit(kind: str, items: Sequence[str]) -> WorkUnit:
     return WorkUnit(name=name, kind=kind, items=tuple(items))
 
 
-def check_can_be_shared(bench: Workbench, *, processes: int, shards: int) -> None:
+def check_can_be_shared(bench: Workbench, *, processes: int | None, shards: int) -> None:
     """Refuse what cannot be drawn ahead of the audit, or not by several.
+
+    Args:
+        bench: of the audit.
+        processes: that draw at once; None for as many as a cluster has room for.
+        shards: that the prompts are divided into.
 
     Raises:
         ConfigurationError: the message says why, and what to do.
@@ -64,11 +69,15 @@ def check_can_be_shared(bench: Workbench, *, processes: int, shards: int) -> Non
             f"`memex generate` draws for prompts, and there are none: {reason}; pytest draws for the "
             "untargeted extraction by itself."
         )
-    if settings.screen != "none" and processes * shards > 1:
+    if settings.screen != "none" and (processes, shards) != (1, 1):
         raise ConfigurationError(
             f"--memex-screen {settings.screen} scores the whole audit set before anything is drawn, so it is "
-            f"one process's work, got {processes} workers and {shards} shards; draw with --workers 1 and no "
-            "--shard, or without a screen."
+            "one process's work, got several workers or shards; draw with --workers 1 and no --shard, or "
+            "without a screen."
+        )
+    if settings.budget and processes is None:
+        raise ConfigurationError(
+            "--memex-budget is shared out in equal parts, got no number of workers on Ray; give --workers N."
         )
 
 

@@ -103,6 +103,19 @@ def follow(receipts: Iterable[Receipt], tally: Tally, n_units: int, say: Callabl
             show()
 
 
+def now_and_then(say: Callable[[str], None]) -> Callable[[int, int | None], None]:
+    """Return what hears how many training images are embedded, and says so now and then."""
+    last = time.monotonic()
+
+    def hear(done: int, total: int | None) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PLAIN_LINE_EVERY_S:
+            last = time.monotonic()
+            say(f"{counted(done, 'training image')}{f' of {total:,}' if total else ''} embedded")
+
+    return hear
+
+
 @contextmanager
 def _shown(tally: Tally, n_units: int, say: Callable[[str], None]) -> Iterator[Callable[[], None]]:
     if not sys.stderr.isatty():
