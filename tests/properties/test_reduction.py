@@ -1,13 +1,24 @@
 """What block sums settle is never other than what the pixels say."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kernel_arrays import LIBRARIES, images_of
 
 from memex_audit.extraction.altered import ALTERATIONS
 from memex_audit.extraction.block_sums import block_sums
 from memex_audit.extraction.distances import l2_between, near_duplicate_graph
 from memex_audit.extraction.reduction import l2_lower_bounds, no_clique_possible, no_match_possible
+
+KERNEL = ("block_sums", "l2_between", "near_duplicate_graph")
+
+
+@pytest.fixture(scope="module", params=LIBRARIES, autouse=True)
+def _library(request):
+    with images_of(request.param, request.module, KERNEL):
+        yield
+
 
 DELTAS = st.floats(0.001, 1.0)
 
