@@ -55,11 +55,12 @@ def template_of(
     near = matcher.distances_to_neighbors(clique)
     for column in near.distances.mean(axis=0).argsort()[:MOST_TEMPLATES]:
         example_id = near.example_ids[column]
-        group = [matcher.training_image(name, height, width) for name in matcher.near_copies(example_id)]
+        names = matcher.near_copies(example_id)
+        group = [matcher.training_image(name, height, width, clique) for name in names]
         mask = template_mask(np.stack(group)) if group else None
         if mask is None:
             continue
-        distances = l2_outside(clique, matcher.training_image(example_id, height, width), mask)
+        distances = l2_outside(clique, matcher.training_image(example_id, height, width, clique), mask)
         rows = tuple(int(row) for row in np.flatnonzero(distances <= match_delta))
         if len(rows) >= at_least:
             return NearestExample(example_id=example_id, distance=float(distances.min()), rows=rows)
