@@ -19,6 +19,7 @@ def small_blocks(monkeypatch, request):
         monkeypatch.setattr(screen, "LEAST_VECTORS", 5)
         monkeypatch.setattr(screen, "WIDTHS", (2, 3, 8))
         monkeypatch.setattr(screen, "PROBED", 40)
+        monkeypatch.setattr(screen, "IN_MEMORY", 1000)  # bytes; more lie in a file
 
 
 def clustered(n=240, d=32, centers=30, seed=0):
