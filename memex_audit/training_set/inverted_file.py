@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 TRAINED, ROUNDS, MOST_TRAINED = 40, 8, 1 << 18
 # Vectors assigned, and vectors whose lists are searched, at a time.
 ASSIGNED, SEARCHED = 4096, 1 << 20
+# Columns of which the largest is taken first.
+GROUPED = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,9 +126,26 @@ def nearest_lists(lists: Lists, start: int, stop: int, n_probed: int) -> "NDArra
     nearest = np.empty((stop - start, n_probed), np.int32)
     for first in range(start, stop, ASSIGNED):
         last = min(first + ASSIGNED, stop)
-        scores = lists.short[first:last] @ lists.centroids.T
-        nearest[first - start : last - start] = np.argpartition(scores, -n_probed, axis=1)[:, -n_probed:]
+        nearest[first - start : last - start] = largest(lists.short[first:last] @ lists.centroids.T, n_probed)
     return nearest
+
+
+def largest(scores: "NDArray[np.float32]", k: int) -> "NDArray[np.int64]":
+    """Return the columns of the k largest of each row, int64 (n, k), in no order.
+
+    The largest of each group of columns come first, since each of the k largest lies in one of the k groups
+    with the largest maximum: of 18,000 columns that is ten times faster than to part all.
+    """
+    n, width = len(scores), scores.shape[1] // GROUPED
+    if width <= 4 * k:
+        return np.argpartition(scores, -k, axis=1)[:, -k:]
+    in_groups = scores[:, : GROUPED * width].reshape(n, GROUPED, width)
+    groups = np.argpartition(in_groups.max(axis=1), -k, axis=1)[:, -k:]
+    members = groups[:, None, :] + width * np.arange(GROUPED)[:, None]
+    left_over = np.broadcast_to(np.arange(GROUPED * width, scores.shape[1]), (n, scores.shape[1] % GROUPED))
+    columns = np.concatenate([members.reshape(n, -1), left_over], axis=1)
+    best = np.argpartition(np.take_along_axis(scores, columns, axis=1), -k, axis=1)[:, -k:]
+    return np.take_along_axis(columns, best, axis=1)
 
 
 def compare(near: NearPairs, lists: Lists, places: "NDArray[np.int64]", others: range) -> None:

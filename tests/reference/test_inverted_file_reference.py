@@ -89,6 +89,13 @@ def test_a_picture_that_is_there_very_often_does_not_take_the_centroids(vectors)
     assert len(np.unique(homes[N:])) <= 3
 
 
+@pytest.mark.parametrize(("columns", "k"), [(1, 1), (40, 3), (64, 1), (79, 1), (1000, 8), (1007, 8)])
+def test_the_largest_of_a_row_are_those_of_a_full_sort(columns, k):
+    scores = np.random.default_rng(columns).permutation(50 * columns).reshape(50, columns).astype(np.float32)
+    found = np.sort(inverted_file.largest(scores, k), axis=1)
+    np.testing.assert_array_equal(found, np.sort(np.argsort(scores, axis=1)[:, -k:], axis=1))
+
+
 def test_the_ranks_tell_which_near_copies_a_search_finds(vectors, exact):
     lists = lists_of(vectors)
     ranks = rank_neighbors(
