@@ -87,6 +87,29 @@ class Claims:
         finally:
             _release(path)
 
+    def remove_stale(self) -> int:
+        """Take away the claims whose owners are gone, and return how many others there are.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        paths = sorted(self._folder.glob("*.claim"))
+        return len(paths) - sum(self._take_away_stale(path) for path in paths)
+
+    def now(self) -> float:
+        """Return the time by the file system's clock.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = self._folder / f".{secrets.token_hex(8)}.clock"
+        probe.touch()
+        try:
+            return probe.stat().st_mtime
+        finally:
+            probe.unlink(missing_ok=True)
+
     def _path(self, name: str) -> Path:
         # Any text may be a name, and not every text a file's.
         readable = re.sub(r"[^A-Za-z0-9-]+", "-", name)[:40]
@@ -136,16 +159,7 @@ class Claims:
         return True
 
     def _is_stale(self, claim: "_Claim") -> bool:
-        return claim.owner_is_gone or self._now() - claim.renewed > self._lease
-
-    def _now(self) -> float:
-        """Return the time by the file system's clock."""
-        probe = self._folder / f".{secrets.token_hex(8)}.clock"
-        probe.touch()
-        try:
-            return probe.stat().st_mtime
-        finally:
-            probe.unlink(missing_ok=True)
+        return claim.owner_is_gone or self.now() - claim.renewed > self._lease
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +186,11 @@ class _Claim:
     @property
     def is_mine(self) -> bool:
         return self.owner == _myself(os.getpid())
+
+
+def process_is_gone(pid: int) -> bool:
+    """Whether no process of this machine has this id."""
+    return _started(pid) is None
 
 
 @cache

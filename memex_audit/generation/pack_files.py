@@ -20,6 +20,7 @@ from memex_audit.errors import UnitDamaged
 PACK, MANIFEST, SEAL = ".pack", ".jsonl", ".seal"
 # A folder that changes while it is listed is listed again, so often at most.
 MOST_LOOKS = 10
+_NUMBERS = ("first", "last", "offset", "size", "crc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +101,9 @@ def read_line(pack: str, line: bytes) -> Place | Discarded:
     try:
         if "discarded" in said:
             return Discarded(str(said["discarded"]), int(said["offset"]))
-        numbers = (int(said[name]) for name in ("offset", "size", "crc"))
+        first, last, offset, size, crc = (int(said[name]) for name in _NUMBERS)
         pixels = None if said.get("pixels") is None else int(said["pixels"])
-        return Place(str(said["prompt"]), int(said["first"]), int(said["last"]), pack, *numbers, pixels)
+        return Place(str(said["prompt"]), first, last, pack, offset, size, crc, pixels)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(str(error)) from error
 

@@ -99,7 +99,7 @@ def pixels_in(unit: bytes) -> int:
         ValueError, StoreError: as `decode_unit`.
     """
     column = _batch(unit).column("pixels")
-    return len(column) - column.null_count
+    return int(len(column) - column.null_count)
 
 
 def reduced_in(unit: bytes) -> list[bool]:
