@@ -3,6 +3,7 @@
 Everything is made when first asked for, and once.
 """
 
+import logging
 import os
 import platform
 import time
@@ -52,6 +53,8 @@ class ModelBench:
         self.notes: list[str] = []
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
         self._began = time.time()
+        # Hears at once what a user who waits should know.
+        self.tell: Callable[[str], None] = logging.getLogger(__name__).warning
         self.load_generator: Callable[[], Generator] = lambda: self.open_generator(self.open_pipeline)
         # Whether a user's own fixture loads the model: nothing tells what it would be.
         self.loads_otherwise = False
@@ -323,12 +326,14 @@ class ModelBench:
             root_seed=self.settings.seed,
             summarize=lambda pixels: block_sums(pixels[None]).sums[0],
             note=self._note_once,
+            tell=self.tell,
             keeps_pixels=self.settings.keep != "none",
             identity=Identity(
                 fingerprint=self.generator.fingerprint,
                 model=self.settings.model,
                 settings={**self.shown_settings, **seed},
                 settings_sha256=settings_sha256({**self.generator.settings, **seed}),
+                names_prompt=not self.settings.redacts_captions,
             ),
         )
         if self._is_taken_at_its_word:

@@ -1,5 +1,6 @@
 """Progress bars on a terminal, silence elsewhere."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 # What is printed meanwhile goes where pytest leads it, not to the bar's terminal.
 IN_PLACE: Mapping[str, Any] = MappingProxyType({"redirect_stdout": False, "redirect_stderr": False})
 TERMINAL: "pytest.StashKey[TextIO]" = pytest.StashKey()
+# The console that a bar is on at the moment: a line through another one would cut the bar in two.
+OF_BAR: "pytest.StashKey[Any]" = pytest.StashKey()
 
 
 def open_terminal(config: pytest.Config) -> None:
@@ -42,6 +45,15 @@ def _console(config: pytest.Config) -> Any:
 
     # Of 0 columns are terminals that do not say how wide they are.
     return Console(file=stream, width=os.get_terminal_size(stream.fileno()).columns or None)
+
+
+def say(config: pytest.Config, text: str) -> None:
+    """Write a line on the terminal at once, above a bar; where there is no terminal it is logged."""
+    console = config.stash.get(OF_BAR, None) or _console(config)
+    if console is None:
+        logging.getLogger(__name__).warning(text)
+        return
+    console.print(text, markup=False, highlight=False)
 
 
 @contextmanager
@@ -98,6 +110,7 @@ def generation_progress(config: pytest.Config, generator: Callable[[], object] =
             TimeRemainingColumn(),
             TextColumn("{task.fields[step]}"),
         )
+        around, config.stash[OF_BAR] = config.stash.get(OF_BAR, None), console
         console.line()  # what pytest has written of its own line stays
         with Progress(*columns, console=console, transient=True, **IN_PLACE) as bar:
             task = bar.add_task(f"generating ({drawn:,} pictures so far)", total=n, step="")
@@ -107,7 +120,10 @@ def generation_progress(config: pytest.Config, generator: Callable[[], object] =
                 drawn += just_drawn
                 bar.update(task, advance=just_drawn, step="")
 
-            with _listening(generator(), lambda step, of: bar.update(task, step=f"step {step} of {of}")):
-                yield advance
+            try:
+                with _listening(generator(), lambda step, of: bar.update(task, step=f"step {step} of {of}")):
+                    yield advance
+            finally:
+                config.stash[OF_BAR] = around
 
     return around_batch

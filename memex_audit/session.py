@@ -1,7 +1,7 @@
 """One pytest session of an audit: lays it out, takes in what its cases record, makes the run's result."""
 
 from collections.abc import Generator, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,9 +51,12 @@ class AuditSession:
     @cached_property
     def bench(self) -> "Workbench":
         """Model, training set, calibration and store of this session."""
+        from memex_audit.progress import say
         from memex_audit.workbench import Workbench
 
-        return Workbench(self.settings, self.config.rootpath, self._worker)
+        bench = Workbench(self.settings, self.config.rootpath, self._worker)
+        bench.tell = partial(say, self.config)
+        return bench
 
     @cached_property
     def _worker(self) -> Worker:

@@ -23,16 +23,18 @@ class Identity:
     """What a folder of pictures is of.
 
     `model`: as the user named it; `settings`: all that changes a picture but weights and prompt, as it may be
-    shown; `settings_sha256`: of the settings as they are.
+    shown; `settings_sha256`: of the settings as they are; `names_prompt`: whether a prompt may be written
+    down, of which a generator can draw a picture again whatever it is asked later.
     """
 
     fingerprint: str
     model: str = ""
     settings: Mapping[str, object] = field(default_factory=dict)
     settings_sha256: str = ""
+    names_prompt: bool = True
 
-    def record(self, folder: Path) -> None:
-        """Write it beside the first pictures.
+    def record(self, folder: Path, prompt: str | None = None) -> None:
+        """Write it beside the first pictures, which are of this prompt.
 
         Raises:
             OSError: it cannot be written.
@@ -41,6 +43,7 @@ class Identity:
             said = {
                 "model": self.model, "fingerprint": self.fingerprint,
                 "settings": dict(self.settings), "settings_sha256": self.settings_sha256,
+                "first_prompt": prompt if self.names_prompt else None,
             }  # fmt: skip
             write_whole(folder / MODEL_FILE, (json.dumps(said, indent=1, sort_keys=True) + "\n").encode())
 
@@ -86,6 +89,15 @@ def read_identity(folder: Path) -> Identity | None:
         )
     except (OSError, ValueError, KeyError, TypeError):  # none, or altered: the next writer writes it anew
         return None
+
+
+def recorded_prompt(folder: Path) -> str | None:
+    """Return the prompt of a folder's first pictures; None where it is not written down."""
+    try:
+        prompt = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))["first_prompt"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return prompt if isinstance(prompt, str) else None
 
 
 def recorded_since(folder: Path) -> float | None:

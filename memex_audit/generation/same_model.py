@@ -65,8 +65,9 @@ class SameModel:
         since = self._store.recorded_since
         if since is None or since >= self._began:
             return None
-        prompts, self._unseen = chain.from_iterable(self._unseen), []
-        for prompt in prompts:
+        first = self._store.recorded_prompt
+        known, self._unseen = chain.from_iterable(self._unseen), []
+        for prompt in known if first is None else chain([first], known):
             try:
                 if recorded := self._store.picture_of_others(prompt):
                     return recorded

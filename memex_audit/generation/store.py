@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from memex_audit.claims import Claims
+from memex_audit.claims import LEASE_S, Claims
 from memex_audit.errors import StoreError, StoreUnwritable, UnitDamaged
 from memex_audit.generation.fingerprints import model_key
-from memex_audit.generation.identity import Identity, recorded_since
+from memex_audit.generation.identity import Identity, recorded_prompt, recorded_since
 from memex_audit.generation.pack_files import PACK, Place, UnitMoved, damaged
 from memex_audit.generation.packs import Packs
 from memex_audit.generation.seeds import image_seed
@@ -62,9 +62,9 @@ class UnitStore:
     """The pictures of one model under one set of settings.
 
     `summarize` gives the block sums that are kept beside each picture; `note` hears what the user should
-    know of the store. `keeps_pixels`: whether the pixels of a picture are written where nobody decides about
-    it; `identity`: what is written down, and must stand there, beside the pictures. Nothing here knows how
-    many pictures a prompt needs.
+    know of the store, and `tell` at once when other processes are waited for. `keeps_pixels`: whether the
+    pixels of a picture are written where nobody decides about it; `identity`: what is written down, and must
+    stand there, beside the pictures. Nothing here knows how many pictures a prompt needs.
     """
 
     # Set where a generator's word is all that says which model it is: compares before anything is added.
@@ -79,6 +79,7 @@ class UnitStore:
         root_seed: int,
         summarize: Summary,
         note: Callable[[str], None] = lambda _: None,
+        tell: Callable[[str], None] = lambda _: None,
         keeps_pixels: bool = True,
         identity: Identity | None = None,
     ) -> None:
@@ -87,6 +88,7 @@ class UnitStore:
         self._root_seed = root_seed
         self._summarize = summarize
         self._note = note
+        self._tell = tell
         self.keeps_pixels = keeps_pixels
         self._identity = identity or Identity(fingerprint=fingerprint)
         self._recorded = False
@@ -135,7 +137,7 @@ class UnitStore:
         """
         unit = encode_unit(numbers, generations, self._summarize)
         try:
-            self._record_identity()
+            self._record_identity(prompt if any(g.reason is None for g in generations) else None)
             n_pixels = sum(picture.pixels is not None for picture in generations)
             self._packs.append(key_of(prompt), numbers[0], numbers[-1], unit, n_pixels=n_pixels)
         except OSError as error:
@@ -147,6 +149,11 @@ class UnitStore:
             return picture
         height, width = picture.pixels.shape[:2]
         return replace(picture, pixels=None, sums=self._summarize(picture.pixels), size=(height, width))
+
+    @property
+    def recorded_prompt(self) -> str | None:
+        """A prompt that has pictures here, as far as one is written down."""
+        return recorded_prompt(self._units)
 
     @property
     def recorded_since(self) -> float | None:
@@ -232,11 +239,17 @@ class UnitStore:
 
     @cached_property
     def _claims(self) -> Claims:
-        return Claims(self._units / CLAIMS)
+        def tell(n: int, machine: str) -> None:
+            self._tell(
+                f"waiting for {n} prompt{'s' if n > 1 else ''}: a process on {machine} draws for them; if it "
+                f"is gone, its claim ends {LEASE_S:g} s after it was last renewed"
+            )
 
-    def _record_identity(self) -> None:
+        return Claims(self._units / CLAIMS, waiting=tell)
+
+    def _record_identity(self, prompt: str | None) -> None:
         if not self._recorded:
-            self._identity.record(self._units)
+            self._identity.record(self._units, prompt)
             self._recorded = True
 
     def _places(self, prompt: str) -> list[Place]:

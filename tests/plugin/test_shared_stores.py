@@ -9,7 +9,9 @@ import time
 
 import pytest
 
+from memex_audit.claims import Claims
 from memex_audit.generation.packs import Packs
+from memex_audit.generation.store import CLAIMS, key_of
 
 CLEAN = tuple(f"clean picture {i}" for i in range(10))
 OPTIONS = ("--memex-prompts", "prompts.csv", "--memex-limit", "0.5", "--memex-batch-size", "8")
@@ -89,3 +91,60 @@ def test_a_run_killed_beside_another_costs_what_was_on_its_way_and_the_result_is
     assert result(project)["verdict"] == "pass"
     assert result(project)["findings"] == result(project, "undisturbed.json")["findings"]
     assert not list(project.path.glob(".memex/**/*.claim"))
+
+
+# -- beside another machine
+
+
+CLAIMED = "a picture of elsewhere"
+EASY = ("--memex-limit", "0.9")
+
+
+@pytest.fixture
+def claimed_elsewhere(project):
+    """Have a prompt that a process of another machine claimed, and last renewed so many seconds ago."""
+
+    def claim(age):
+        project.prompts(*CLEAN[:2])
+        project.audit(*OPTIONS)
+        folder = model_folder(project) / CLAIMS
+        with Claims(folder).attempt(key_of(CLAIMED)) as had:
+            assert had
+            (path,) = folder.glob("*.claim")
+            owner = json.loads(path.read_text())
+        path.write_text(json.dumps(owner | {"host": "node7 5d0b pid:[4]"}))
+        then = time.time() - age
+        os.utime(path, (then, then))
+        project.prompts(*CLEAN[:2], CLAIMED)
+
+    return claim
+
+
+def test_a_prompt_of_another_machine_is_waited_for_until_its_lease_is_over_and_who_waits_is_told(
+    project, claimed_elsewhere
+):
+    claimed_elsewhere(age=118)
+    conftest = (project.path / "conftest.py").read_text()
+    (project.path / "conftest.py").write_text(
+        conftest + '\nimport_module("memex_audit.claims").SAID_AFTER_S = 0.2\n'
+    )
+    began = time.monotonic()
+    run = project.audit(*OPTIONS, *EASY, "-o", "log_cli=true")
+    assert time.monotonic() - began > 1
+    assert run.ret == 0
+    said = [line for line in run.stdout.lines if "waiting for" in line]
+    assert len(said) == 1
+    assert said[0].endswith(
+        "waiting for 1 prompt: a process on node7 draws for them; if it is gone, its claim ends 120 s after "
+        "it was last renewed"
+    )
+    assert len(stored(project)) == 3 * 4
+    assert not list(project.path.glob(".memex/**/*.claim"))
+
+
+def test_a_prompt_of_another_machine_whose_lease_is_over_is_drawn_at_once(project, claimed_elsewhere):
+    claimed_elsewhere(age=121)
+    began = time.monotonic()
+    assert project.audit(*OPTIONS, *EASY).ret == 0
+    assert time.monotonic() - began < 30
+    assert len(stored(project)) == 3 * 4
