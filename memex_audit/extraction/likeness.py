@@ -14,6 +14,8 @@ from memex_audit.extraction.verdicts import NearestExample, nearest_example
 MOST_ALTERED = 16
 # Training images near a clique around which a template is looked for.
 MOST_TEMPLATES = 3
+# Its near-copies in memory at a time.
+TEMPLATE_BYTES = 256 << 20
 
 
 def altered_own(

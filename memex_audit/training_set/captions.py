@@ -4,7 +4,7 @@ import posixpath
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from memex_audit.records import SetAside
@@ -59,17 +59,17 @@ class Captions(Protocol):
 
 def is_picture(name: str) -> bool:
     """Whether a file is a picture, by its suffix."""
-    return PurePosixPath(name).suffix.lower() in PICTURES
+    return posixpath.splitext(name)[1].lower() in PICTURES
 
 
 def is_metadata(name: str) -> bool:
     """Whether a file is a metadata file, by its name."""
-    return PurePosixPath(name).name in METADATA
+    return name.endswith(METADATA) and posixpath.basename(name) in METADATA
 
 
 def is_sidecar(name: str) -> bool:
     """Whether a file may hold the caption of the picture beside it, by its suffix."""
-    return PurePosixPath(name).suffix == ".txt"
+    return posixpath.splitext(name)[1] == ".txt"
 
 
 class MetadataCaptions:

@@ -1,6 +1,7 @@
 """Read a training set: training set -> examples (id, caption, pixels), streamed."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from posixpath import splitext
 
 from memex_audit.config import MAX_PIXELS
 from memex_audit.errors import TrainingSetError
@@ -59,9 +60,9 @@ def open_training_set(
 
 
 def _kinds(names: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    tars = [name for name in names if PurePosixPath(name).suffix.lower() == ".tar"]
-    beside = {PurePosixPath(name).with_suffix(".parquet").as_posix() for name in tars}
-    tables = [name for name in names if PurePosixPath(name).suffix.lower() == ".parquet"]
+    tars = [name for name in names if splitext(name)[1].lower() == ".tar"]
+    beside = {splitext(name)[0] + ".parquet" for name in tars}
+    tables = [name for name in names if splitext(name)[1].lower() == ".parquet"]
     kinds = {
         PARQUET: tuple(name for name in tables if name not in beside),
         TARS: tuple(tars),
