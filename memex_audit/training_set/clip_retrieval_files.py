@@ -132,8 +132,8 @@ def _open_vectors(part: Part) -> NDArray[np.generic]:
         ) from error
     if vectors.ndim != 2 or vectors.dtype.kind != "f":
         raise EmbedderError(
-            f"{part.vectors} must hold floats (n, d), got {vectors.dtype} {vectors.shape}; run clip-retrieval "
-            "inference again."
+            f"{part.vectors} must hold floats (n, d), got {vectors.dtype} {vectors.shape}; run "
+            "clip-retrieval inference again."
         )
     return vectors
 

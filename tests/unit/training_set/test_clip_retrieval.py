@@ -165,7 +165,7 @@ def spoil_row(folder, value):
         (
             lambda f: pq.write_table(pa.table({"url": list("abcde")}), f / "metadata" / "metadata_0.parquet"),
             TrainingSetError,
-            r"must have a column image_path, got url; run clip-retrieval inference with --enable_im",
+            r"must have a column image_path, got columns url; run clip-retrieval inference with --enable_im",
         ),
         (
             lambda f: (f / "metadata" / "metadata_0.parquet").write_bytes(b"x" * 99),
