@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from memex_audit.code_digest import code_digest
+from memex_audit.code_digest import code_digest, is_unchanged
 from memex_audit.judging import Judgement
 from memex_audit.records import AuditPrompt, Finding, Protocol
 from memex_audit.reporting.json_report import plain, record_from_dict, record_to_dict
@@ -82,6 +82,8 @@ class JudgedFindings:
         lines, self._waiting = self._waiting, []
         if lines:
             with suppress(OSError):
+                if not is_unchanged():
+                    return
                 self._folder.mkdir(parents=True, exist_ok=True)
                 with self._own.open("a", encoding="ascii") as file:
                     file.write("".join(lines))

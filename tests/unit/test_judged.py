@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memex_audit import judged
+from memex_audit import code_digest, judged
 from memex_audit.judged import MOST_FILES, JudgedFindings
 from memex_audit.judging import Judgement
 from memex_audit.records import (
@@ -148,6 +148,14 @@ def test_other_code_judges_anew(folder, monkeypatch):
     assert recalled(folder)[PROMPT.prompt_id].finding.verdict is Verdict.NOT_FLAGGED
 
 
+def test_what_sources_judged_that_were_edited_meanwhile_is_not_kept(tmp_path, monkeypatch):
+    kept = kept_in(tmp_path)
+    kept.keep(PROMPT, PROTOCOL, Judgement(finding=finding_of(PROMPT), seeds_near={}))
+    monkeypatch.setattr(judged, "is_unchanged", lambda: False)
+    kept.flush()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_line_that_is_torn_or_altered_is_none(folder):
     (file,) = folder.glob("*.jsonl")
     line = file.read_text()
@@ -176,6 +184,18 @@ def test_files_of_many_processes_become_one_and_lose_nothing(tmp_path):
     assert len(kept_in(tmp_path).recall(prompts, lambda _: PROTOCOL)) == len(prompts)
     assert len(list(tmp_path.iterdir())) == 1
     assert len(kept_in(tmp_path).recall(prompts, lambda _: PROTOCOL)) == len(prompts)
+
+
+def test_an_edited_source_is_seen(tmp_path, monkeypatch):
+    (tmp_path / "one.py").write_text("a = 1")
+    monkeypatch.setattr(code_digest, "ROOT", tmp_path)
+    before = code_digest._state()
+    monkeypatch.setattr(code_digest, "_state_at_first", lambda: before)
+    assert code_digest.is_unchanged()
+    one = code_digest.code_digest.__wrapped__()
+    (tmp_path / "one.py").write_text("a = 22")
+    assert not code_digest.is_unchanged()
+    assert code_digest.code_digest.__wrapped__() != one
 
 
 def test_a_folder_that_cannot_be_written_costs_nothing_but_the_time_to_judge_again(tmp_path):
