@@ -5,7 +5,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -186,11 +186,10 @@ def _remote(urls: list[str], shown: str) -> tuple[RemoteFiles, tuple[SetAside, .
             ) from error
     if not files:
         raise TrainingSetError(f"Training set must be files, got {shown}, where there are none; check it.")
-    root = posixpath.commonpath([posixpath.dirname(path) for path in files])
+    # Not commonpath, which writes "https://host" as "https:/host".
+    levels = zip(*(path.split("/")[:-1] for path in files), strict=False)
+    root = "/".join(names[0] for names in takewhile(lambda names: len(set(names)) == 1, levels))
     prefix = f"{root}/" if root else ""
-    # commonpath writes "https://host" as "https:/host".
-    if any(not path.startswith(prefix) for path in files):
-        root = prefix = ""
     names = tuple(sorted(path.removeprefix(prefix) for path in files))
     return RemoteFiles(system=system, root=root, names=names, location=shown), ()
 

@@ -1,7 +1,12 @@
+import functools
+import http.server
 import importlib
 import os
+import re
 import tarfile
+import threading
 import uuid
+from pathlib import Path
 
 import fsspec
 import numpy as np
@@ -153,6 +158,44 @@ def test_parquet_behind_a_url_is_read_like_that_on_a_disk(parquet, memory):
         assert (one.id, one.caption) == (other.id, other.caption)
         np.testing.assert_array_equal(one.pixels, other.pixels)
     np.testing.assert_array_equal(training_set.load(["set:3"])[0], local[3].pixels)
+
+
+class Served(http.server.SimpleHTTPRequestHandler):
+    """Files of a folder, by ranges, as object stores serve them."""
+
+    def log_message(self, *args):
+        """Say nothing."""
+
+    def do_GET(self):
+        first, last = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers["Range"]).groups()
+        data = Path(self.translate_path(self.path)).read_bytes()
+        part = data[int(first) : int(last) + 1 if last else None]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+
+
+@pytest.fixture
+def served(shards):
+    """Where the tars are served over HTTP."""
+    handler = functools.partial(Served, directory=str(shards))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_tars_are_read_from_a_web_server_by_ranges(shards, served):
+    training_set = open_training_set(served + "/{00000..00002}.tar")
+    local = list(open_training_set(shards).examples())
+    assert [(e.id, e.caption) for e in training_set.examples()] == [(e.id, e.caption) for e in local]
+    assert training_set.changed() is None
+    with pytest.raises(TrainingSetError, match=r"must be there and readable, got FileNotFoundError: .*00003"):
+        open_training_set(served + "/{00000..00003}.tar")
 
 
 def test_a_file_behind_a_url_that_becomes_another_is_seen(shards, memory):
