@@ -23,6 +23,8 @@ COPIED = ("copied lighthouse", "copied fox")
 PROMPTS = (*COPIED, *(f"clean picture {i}" for i in range(38)))
 # What a worker draws before it writes: the first 4 pictures of the 2 prompts that a batch of 8 takes.
 AT_ONCE = 8
+# Who goes on with another's pictures draws one of them again first: is it the same model?
+CHECK = 1
 
 SLOW = '''
 
@@ -108,12 +110,12 @@ def test_shards_are_drawn_in_any_order_and_the_audit_draws_nothing_and_finds_the
     assert sum(n_prompts) == len(PROMPTS)
     assert min(n_prompts) > 0
     before = drawing.project.drawn
-    assert len(before) == len(set(before))
+    assert drawing.drawn_again() <= 2 * CHECK
     after = drawing.audit()
     assert drawing.project.drawn == before
     assert {f["verdict"] for f in after["findings"]} == {"flagged", "not_flagged"}
     assert found(after) == found(drawing.audit("--memex-store", "undisturbed"))
-    assert len(drawing.project.drawn) == 2 * len(before)
+    assert len(drawing.project.drawn) == len(before) + len(set(before))
 
 
 def test_what_was_drawn_is_counted_and_found_by_the_next_run(drawing):
@@ -129,47 +131,40 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_that_was_kept_is_drawn_
     process = drawing.start("--workers", "2")
     os.kill(drawing.processes_at_work(2)[0], signal.SIGKILL)
     assert ended(process).startswith("--shard 1/1: 40 prompts, ")
-    assert drawing.drawn_again() <= AT_ONCE
+    assert drawing.drawn_again() <= AT_ONCE + 3 * CHECK
     before = len(drawing.project.drawn)
     drawing.audit()
     assert len(drawing.project.drawn) == before
 
 
-def test_a_run_that_is_killed_goes_on_where_it_ended(drawing):
-    process = drawing.start()
+def test_a_run_that_is_ended_or_killed_goes_on_where_it_was(drawing):
+    ended_by_batch_system = drawing.start()
     drawing.processes_at_work(1)
-    time.sleep(0.3)
-    process.kill()
-    process.communicate()
-    before = len(set(drawing.project.drawn))
-    assert 0 < before < 4 * len(PROMPTS)
+    ended_by_batch_system.send_signal(signal.SIGTERM)
+    _, err = ended_by_batch_system.communicate(timeout=60)
+    assert ended_by_batch_system.returncode == 1
+    assert err.endswith("Aborted!\n")
+    assert "Traceback" not in err
+    killed = drawing.start()
+    drawing.processes_at_work(2)
+    killed.kill()
+    killed.communicate()
+    assert 0 < len(set(drawing.project.drawn)) < 4 * len(PROMPTS)
     assert ended(drawing.start()).startswith("--shard 1/1: 40 prompts, ")
-    assert drawing.drawn_again() <= AT_ONCE
+    assert drawing.drawn_again() <= 2 * (AT_ONCE + CHECK)
     n = len(drawing.project.drawn)
     drawing.audit()
     assert len(drawing.project.drawn) == n
 
 
-def test_two_at_once_share_the_work_and_draw_no_picture_twice(drawing):
+def test_two_at_once_share_the_work_and_draw_nothing_twice_but_a_check(drawing):
     both = [drawing.start(), drawing.start()]
     lines = [ended(process) for process in both]
-    assert drawing.drawn_again() == 0
+    assert drawing.drawn_again() <= 2 * CHECK
     drawn = [int(line.split()[4]) for line in lines]
-    assert sum(drawn) == len(drawing.project.drawn)
+    assert sum(drawn) == len(set(drawing.project.drawn))
     assert min(drawn) > 0
     assert all(line.startswith("--shard 1/1: 40 prompts, ") for line in lines)
-
-
-def test_a_batch_system_that_ends_the_job_loses_nothing_that_was_kept(drawing):
-    process = drawing.start()
-    drawing.processes_at_work(1)
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert err.endswith("Aborted!\n")
-    assert "Traceback" not in err
-    ended(drawing.start())
-    assert drawing.drawn_again() <= AT_ONCE
 
 
 def test_a_model_that_breaks_ends_the_command_with_its_error(drawing):
@@ -224,9 +219,8 @@ def test_the_suite_with_its_controls_draws_nothing_after_a_specimen_was_drawn_ah
         monkeypatch.setattr(module, "NEGATIVE_PROMPTS", 10)
     shutil.copytree(AUDITS, pytester.path / "audits")
     options = ("--model", "specimen:duplicated", "--max-prompts", "12", "--steps", "2", "--device", "cpu")
-    for shard in ("1/2", "2/2"):
-        run = CliRunner().invoke(main, ["generate", "--shard", shard, *options])
-        assert run.exit_code == 0, run.output
+    run = CliRunner().invoke(main, ["generate", *options])
+    assert run.exit_code == 0, run.output
     n_ahead = len(drawn)
 
     def audit(store, *words):
