@@ -14,7 +14,7 @@ from memex_audit.config import OPTIONS, Settings
 from memex_audit.controls import negative_control, positive_control, why_no_negative_control
 from memex_audit.errors import MemexAuditError
 from memex_audit.evidence import Evidence
-from memex_audit.explain import explain_finding
+from memex_audit.explain import explain_finding, prompt_name
 from memex_audit.failures import show_breach
 from memex_audit.rates.comparison import Change
 from memex_audit.records import (
@@ -172,13 +172,17 @@ class Memex:
             describe_case(finding, redact=self.redact)
 
     def _show_evidence(self, finding: Finding) -> None:
-        text = None
         if not self._in_allure:
-            self._evidence.show_finding(finding, None)
-            return
-        if finding.verdict is not Verdict.EXTRACTED or self._settings.on_extracted != "fail":
+            self._evidence.show_finding(finding)
+        elif ASKED in self._item.stash:
+            # Of a batch the description is made at its end, of all its prompts.
+            name = prompt_name(finding, redact=self.redact, longest=70)
+            self._evidence.show_finding(finding, name=f"evidence of {name}")
+        elif finding.verdict is Verdict.EXTRACTED and self._settings.on_extracted == "fail":
+            self._evidence.show_finding(finding)
+        else:
             text = explain_finding(finding, protocol=self.protocol, rerun=self.rerun, redact=self.redact)
-        self._evidence.show_finding(finding, text)
+            self._evidence.show_finding(finding, text)
 
     def _with_trigger(self, finding: Finding) -> Finding:
         if not self._settings.minimal_trigger or finding.verdict is not Verdict.EXTRACTED:

@@ -42,8 +42,8 @@ class Evidence:
         folder = self._settings.evidence.removeprefix("full:")
         return Path(folder) if folder != self._settings.evidence else None
 
-    def show_finding(self, finding: Finding, text: str | None) -> None:
-        """Show the pictures of a finding; `text` goes with them in Allure, None where the failure says it."""
+    def show_finding(self, finding: Finding, text: str | None = None, *, name: str = "evidence") -> None:
+        """Show the pictures of a finding under a name; in Allure with a text, where no failure says it."""
         if not self._folder and not self.in_allure:
             return
         from memex_audit.reporting.figures import evidence_sheet, pairs_sheet
@@ -57,7 +57,7 @@ class Evidence:
             sheet = evidence_sheet(exhibits[0])
             if len(exhibits) > 1:
                 sheet = pairs_sheet(exhibits, finding.images_extracted)
-            if not attach_finding(finding, sheet, text, self._session.evidence_budget):
+            if not attach_finding(finding, sheet, text, self._session.evidence_budget, name=name):
                 self._leave_out(finding.prompt_id)
 
     def show_replicas(self, exhibits: "Sequence[Exhibit]", result: UntargetedResult) -> None:

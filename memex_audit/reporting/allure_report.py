@@ -91,7 +91,9 @@ def describe_batch(findings: Sequence[Finding], *, redact: bool) -> None:
         allure.dynamic.description_html(paragraphs("\n".join(listed)))
 
 
-def attach_finding(finding: Finding, sheet_jpeg: bytes, text: str | None, budget: EvidenceBudget) -> bool:
+def attach_finding(
+    finding: Finding, sheet_jpeg: bytes, text: str | None, budget: EvidenceBudget, *, name: str = "evidence"
+) -> bool:
     """Attach the evidence of a finding to the test that runs: outside of one Allure has no place for it.
 
     Args:
@@ -99,6 +101,7 @@ def attach_finding(finding: Finding, sheet_jpeg: bytes, text: str | None, budget
         sheet_jpeg: from figures.evidence_sheet with mosaic=True, never originals.
         text: from explain.explain_finding; None where the failure says it.
         budget: of this process.
+        name: of the sheet; of several on one test, what tells them apart.
 
     Returns:
         Whether the sheet was attached, or left out for the budget and a line in its place.
@@ -107,25 +110,25 @@ def attach_finding(finding: Finding, sheet_jpeg: bytes, text: str | None, budget
     allure.dynamic.tag(*verdict, *(["near miss"] if finding.near_miss else []))
     if text:
         allure.dynamic.description_html(paragraphs(text))
-    return _attach_sheet(sheet_jpeg, budget)
+    return _attach_sheet(sheet_jpeg, budget, name)
 
 
 def attach_untargeted(result: UntargetedResult, sheet_jpeg: bytes, budget: EvidenceBudget) -> bool:
     """Attach what an untargeted extraction found to the test that runs, as `attach_finding` does."""
     file_case(_SUITES["extracted"] if result.extracted else RATE_SUITE)
     allure.dynamic.description_html(paragraphs(untargeted_sentence(result)))
-    return _attach_sheet(sheet_jpeg, budget)
+    return _attach_sheet(sheet_jpeg, budget, "evidence")
 
 
-def _attach_sheet(sheet_jpeg: bytes, budget: EvidenceBudget) -> bool:
+def _attach_sheet(sheet_jpeg: bytes, budget: EvidenceBudget, name: str) -> bool:
     if budget.takes(sheet_jpeg):
-        allure.attach(sheet_jpeg, "evidence (mosaic)", allure.attachment_type.JPG)
+        allure.attach(sheet_jpeg, f"{name} (mosaic)", allure.attachment_type.JPG)
         return True
     left_out = (
         f"The sheet of mosaics ({len(sheet_jpeg) / 1024:.0f} KiB) was left out: the pictures of this run "
         "have come to what --memex-evidence-mb allows."
     )
-    allure.attach(left_out, "evidence (left out)", allure.attachment_type.TEXT)
+    allure.attach(left_out, f"{name} (left out)", allure.attachment_type.TEXT)
     return False
 
 

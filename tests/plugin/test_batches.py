@@ -200,6 +200,26 @@ def test_with_captions_redacted_no_caption_is_in_a_batch_or_its_failure(project)
     assert f"prompt ({prompt_id_of('bad marmalade')})" in words(run)
 
 
+def test_in_allure_a_batch_is_named_and_filed_by_the_worst_of_its_prompts(project):
+    copied = together("copied", 3)
+    project.captions(*copied, *together("clean", 5))
+    run = project.audit(
+        ONLY_PROMPTS, "--memex-granularity", "batch", "--memex-training-set", "images",
+        "--memex-embedder", "specimen", "--alluredir", "allure-results",
+    )  # fmt: skip
+    run.assert_outcomes(failed=1)
+    (path,) = (project.path / "allure-results").glob("*-result.json")
+    case = json.loads(path.read_text())
+    assert case["name"] == "8 prompts: 3 extracted, 5 nothing given back"
+    labels = {(label["name"], label["value"]) for label in case["labels"]}
+    assert {("parentSuite", "2 Extracted"), ("severity", "blocker"), ("tag", "extracted")} <= labels
+    names = {one["name"] for one in case["attachments"]}
+    assert names == {f'evidence of "{caption}" (mosaic)' for caption in copied}
+    assert all(caption in case["descriptionHtml"] for caption in copied)
+    assert "ReplicaExtracted" in case["statusDetails"]["message"]
+    assert case["status"] == "failed"
+
+
 @pytest.mark.parametrize("granularity", ["batches", ""])
 def test_another_granularity_is_refused(project, granularity):
     project.prompts(*CLEAN[:2])
