@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from memex_audit.extraction.altered import ALTERATIONS
 from memex_audit.extraction.distances import l2_to_many
+from memex_audit.extraction.fitted_images import Nearest
 from memex_audit.extraction.likeness import altered_neighbor, altered_own, detected_copy, template_of
-from memex_audit.extraction.matching import Matcher, Nearest
+from memex_audit.extraction.matching import Matcher
 from memex_audit.extraction.protocol import blind_spot_of_outcome, look_of, sequential_test
 from memex_audit.extraction.verdicts import (
     SEEDS_FOR_EXTRACTION,

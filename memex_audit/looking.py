@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memex_audit.extraction.block_sums import BlockSums, block_sums
+from memex_audit.extraction.fitted_images import Nearest
 from memex_audit.extraction.likeness import MOST_ALTERED
-from memex_audit.extraction.matching import MOST_OWN, Matcher, Nearest, beside
+from memex_audit.extraction.matching import MOST_OWN, Matcher, beside
 from memex_audit.extraction.protocol import look_of, sequential_test
 from memex_audit.extraction.reduction import no_clique_possible, no_match_possible
 from memex_audit.extraction.verdicts import SEEDS_FOR_EXTRACTION, smallest_clique

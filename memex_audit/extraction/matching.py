@@ -1,16 +1,14 @@
 """Compare generations with training images: pixels -> distances -> the image that was given back."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memex_audit.extraction.altered import ALTERATIONS
 from memex_audit.extraction.block_sums import BlockSums, block_sums
 from memex_audit.extraction.distances import l2_between
-from memex_audit.extraction.fitting import cover, cut_at, fit_to, nearest_cuts
+from memex_audit.extraction.fitted_images import FittedImages, Nearest
 from memex_audit.extraction.reduction import l2_lower_bounds
 from memex_audit.protocols import Embedder, Index, Pictures
 
@@ -21,21 +19,6 @@ NEIGHBORS_EACH = 8
 MOST_OWN = 1024
 # k is counted among so many neighbours of the matched image.
 K_NEIGHBORS = 256
-# Training images that are read together, and bytes of them in memory at the generations' size.
-LOADED = 16
-FITTED_BYTES = 64 << 20
-
-
-# From training images, uint8 (m, h, w, 3), to the distances of n generations to them, (n, m).
-Compare = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nearest:
-    """Distances (n generations, m training images) and the ids of the m."""
-
-    distances: NDArray[np.float64]
-    example_ids: tuple[str, ...]
 
 
 def beside(one: Nearest, other: Nearest) -> Nearest:
@@ -71,6 +54,7 @@ class Matcher:
         self._embedder = embedder
         self._copy_detector = copy_detector
         self.crop = crop
+        self._fitted = FittedImages(training_set, crop)
 
     def training_image(
         self, example_id: str, height: int, width: int, like: NDArray[np.uint8] | None = None
@@ -83,12 +67,7 @@ class Matcher:
             width: of the generations.
             like: generations, uint8 (n, height, width, 3): of a random crop, the one nearest to any of them.
         """
-        (pixels,) = self._training_set.load([example_id])
-        if self.crop != "random" or like is None or not len(like):
-            return fit_to(pixels, height, width, self.crop)
-        covering = cover(pixels, height, width)
-        distances, places = nearest_cuts(covering, height, width, partial(l2_between, like))
-        return cut_at(covering, height, width, int(places[distances.argmin()]))
+        return self._fitted.image(example_id, height, width, like)
 
     def distances_to(self, images: NDArray[np.uint8], example_ids: Sequence[str]) -> Nearest:
         """Return the l2 of every generation to each of these training images, brought to its size.
@@ -97,7 +76,7 @@ class Matcher:
             images: uint8 (n, h, w, 3).
             example_ids: m ids.
         """
-        return self._compared(example_ids, images.shape[1:3], len(images), partial(l2_between, images))
+        return self._fitted.compare(example_ids, images.shape[1:3], len(images), partial(l2_between, images))
 
     def distances_to_own(self, images: NDArray[np.uint8], example_ids: Sequence[str]) -> Nearest:
         """Return the l2 of every generation to the training images of its own caption.
@@ -125,96 +104,18 @@ class Matcher:
     ) -> dict[str, Nearest]:
         """Return, by alteration, the l2 of every generation to each of these training images altered so."""
         compare = partial(l2_between, images)
-        return self._compared_altered(example_ids, images.shape[1:3], len(images), compare)
+        return self._fitted.compare_altered(example_ids, images.shape[1:3], len(images), compare)
 
     def bounds_to(self, sums: BlockSums, example_ids: Sequence[str]) -> Nearest:
         """Return bounds from below on `distances_to` of pictures that are known by their block sums."""
         size = (sums.height, sums.width)
-        return self._compared(example_ids, size, len(sums), partial(_l2_bounds, sums), every=True)
+        return self._fitted.compare(example_ids, size, len(sums), partial(_l2_bounds, sums), every=True)
 
     def bounds_to_altered(self, sums: BlockSums, example_ids: Sequence[str]) -> dict[str, Nearest]:
         """Return bounds from below on `distances_to_altered` of such pictures."""
         size = (sums.height, sums.width)
         compare = partial(_l2_bounds, sums)
-        return self._compared_altered(example_ids, size, len(sums), compare, every=True)
-
-    def _compared(
-        self,
-        example_ids: Sequence[str],
-        size: tuple[int, ...],
-        n: int,
-        compare: Compare,
-        *,
-        every: bool = False,
-    ) -> Nearest:
-        if self.crop == "random":
-            return self._searched(example_ids, size, n, compare, every=every)
-        distances = np.zeros((n, len(example_ids)))
-        start = 0
-        for block in self._blocks(example_ids, *size):
-            distances[:, start : start + len(block)] = compare(block)
-            start += len(block)
-        return Nearest(distances=distances, example_ids=tuple(example_ids))
-
-    def _searched(
-        self,
-        example_ids: Sequence[str],
-        size: tuple[int, ...],
-        n: int,
-        compare: Compare,
-        *,
-        every: bool,
-    ) -> Nearest:
-        """Compare with training images cut from wherever they are nearest."""
-        distances = np.zeros((n, len(example_ids)))
-        for column, pixels in enumerate(self._pictures(example_ids)):
-            covering = cover(pixels, size[0], size[1])
-            distances[:, column], _ = nearest_cuts(covering, size[0], size[1], compare, every=every)
-        return Nearest(distances=distances, example_ids=tuple(example_ids))
-
-    def _compared_altered(
-        self,
-        example_ids: Sequence[str],
-        size: tuple[int, ...],
-        n: int,
-        compare: Compare,
-        *,
-        every: bool = False,
-    ) -> dict[str, Nearest]:
-        if self.crop == "random":
-            return {
-                name: self._searched(example_ids, size, n, partial(_altered, compare, alter), every=every)
-                for name, alter in ALTERATIONS.items()
-            }
-        found = {name: np.zeros((n, len(example_ids))) for name in ALTERATIONS}
-        start = 0
-        for block in self._blocks(example_ids, *size):
-            for name, alter in ALTERATIONS.items():
-                altered = np.stack([alter(pixels) for pixels in block])
-                found[name][:, start : start + len(block)] = compare(altered)
-            start += len(block)
-        return {
-            name: Nearest(distances=distances, example_ids=tuple(example_ids))
-            for name, distances in found.items()
-        }
-
-    def _blocks(self, example_ids: Sequence[str], height: int, width: int) -> Iterator[NDArray[np.uint8]]:
-        """Yield the training images in order, uint8 (m, height, width, 3): thousands do not fit in memory."""
-        most = max(1, FITTED_BYTES // (height * width * 3))
-        fitted: list[NDArray[np.uint8]] = []
-        for pixels in self._pictures(example_ids):
-            fitted.append(fit_to(pixels, height, width, self.crop))
-            if len(fitted) == most:
-                yield np.stack(fitted)
-                fitted = []
-        if fitted:
-            yield np.stack(fitted)
-
-    def _pictures(self, example_ids: Sequence[str]) -> Iterator[NDArray[np.uint8]]:
-        """Yield training images at their own size; of a set of files one is in memory."""
-        load = getattr(self._training_set, "load_each", self._training_set.load)
-        for start in range(0, len(example_ids), LOADED):
-            yield from load(example_ids[start : start + LOADED])
+        return self._fitted.compare_altered(example_ids, size, len(sums), compare, every=True)
 
     def distances_to_neighbors(self, images: NDArray[np.uint8], n: int = NEIGHBORS) -> Nearest:
         """Return every generation's l2 to the `n` training images nearest to any of them by embedding."""
@@ -319,12 +220,6 @@ class Matcher:
 
 def _l2_bounds(sums: BlockSums, training_images: NDArray[np.uint8]) -> NDArray[np.float64]:
     return l2_lower_bounds(sums, block_sums(training_images))
-
-
-def _altered(
-    compare: Compare, alter: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], cuts: NDArray[np.uint8]
-) -> NDArray[np.float64]:
-    return compare(np.stack([alter(pixels) for pixels in cuts]))
 
 
 def _cosine(embedder: Embedder, picture: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from memex_audit.extraction.cliques import CliqueStatus, extend_clique, find_clique
 from memex_audit.extraction.distances import near_duplicate_graph
-from memex_audit.extraction.matching import Nearest
+from memex_audit.extraction.fitted_images import Nearest
 
 # Two seeds near one training image of the prompt's own caption: one alone can be chance.
 SEEDS_FOR_EXTRACTION = 2

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from memex_audit.extraction import matching
+from memex_audit.extraction import fitted_images, matching
 from memex_audit.extraction import matching as extraction_matching
+from memex_audit.extraction.fitted_images import LOADED
 from memex_audit.extraction.fitting import fit_to
-from memex_audit.extraction.matching import K_NEIGHBORS, LOADED, NEIGHBORS, Matcher
+from memex_audit.extraction.matching import K_NEIGHBORS, NEIGHBORS, Matcher
 
 SIDE = 16
 
@@ -175,7 +176,7 @@ def test_of_thousands_of_training_images_only_some_are_in_memory_at_a_time(many,
     largest = []
     matching, everything = matcher(many)
     compare = extraction_matching.l2_between
-    monkeypatch.setattr(extraction_matching, "FITTED_BYTES", 7 * SIDE * SIDE * 3)
+    monkeypatch.setattr(fitted_images, "FITTED_BYTES", 7 * SIDE * SIDE * 3)
     monkeypatch.setattr(
         extraction_matching, "l2_between", lambda a, b: largest.append(len(b)) or compare(a, b)
     )
@@ -209,8 +210,8 @@ def test_where_every_image_is_the_captions_own_nothing_is_embedded(many):
 
 @pytest.mark.parametrize(("held", "loaded"), [(1, 3), (4, 16), (7, 2), (1000, 16)])
 def test_training_images_that_do_not_fit_in_memory_come_in_blocks(many, monkeypatch, held, loaded):
-    monkeypatch.setattr(matching, "FITTED_BYTES", held * SIDE * 8 * 3 + 1)
-    monkeypatch.setattr(matching, "LOADED", loaded)
+    monkeypatch.setattr(fitted_images, "FITTED_BYTES", held * SIDE * 8 * 3 + 1)
+    monkeypatch.setattr(fitted_images, "LOADED", loaded)
     generations = np.stack([picture(100 + i, SIDE, 8) for i in range(2)])
     stacked = []
     between = matching.l2_between
@@ -229,7 +230,7 @@ def test_training_images_that_do_not_fit_in_memory_come_in_blocks(many, monkeypa
 
 
 def test_one_training_image_larger_than_the_room_is_taken_alone(many, monkeypatch):
-    monkeypatch.setattr(matching, "FITTED_BYTES", 1)
+    monkeypatch.setattr(fitted_images, "FITTED_BYTES", 1)
     stacked = []
     between = matching.l2_between
     monkeypatch.setattr(matching, "l2_between", lambda a, b: stacked.append(len(b)) or between(a, b))

@@ -5,7 +5,7 @@ import pytest
 
 from memex_audit.extraction.cliques import CliqueAnswer, CliqueStatus
 from memex_audit.extraction.distances import tile_l2
-from memex_audit.extraction.matching import Nearest
+from memex_audit.extraction.fitted_images import Nearest
 from memex_audit.extraction.verdicts import (
     EVERY_EDGE,
     CliqueReading,
