@@ -8,8 +8,8 @@ from kernel_arrays import LIBRARIES, images_of
 
 from memex_audit.extraction.calibration import choose_match_delta, flagging_delta, least_delta_beyond
 from memex_audit.extraction.distances import l2, l2_between, l2_to_many, tile_l2
-from memex_audit.extraction.fitting import fit_to
 from memex_audit.extraction.fitted_images import Nearest
+from memex_audit.extraction.fitting import fit_to
 from memex_audit.extraction.matching import Matcher, beside
 from memex_audit.extraction.protocol import clique_test
 from memex_audit.extraction.verdicts import near_examples, nearest_example, read_cliques
