@@ -16,6 +16,7 @@ from memex_audit.generate_command import generate
 from memex_audit.ledger_commands import COMMANDS
 from memex_audit.plan_command import plan
 from memex_audit.project import GITHUB_FILE
+from memex_audit.store_commands import store_group
 from memex_audit.trigger_command import trigger
 
 
@@ -234,5 +235,5 @@ def card(
     click.echo(block, nl=False)
 
 
-for _command in (*COMMANDS, canary, dedupe, embed, generate, plan, trigger):
+for _command in (*COMMANDS, canary, dedupe, embed, generate, plan, store_group, trigger):
     main.add_command(_command)

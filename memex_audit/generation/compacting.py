@@ -5,7 +5,9 @@ and read back before those that it takes the place of are removed. Processes tha
 folder meanwhile see the one or the other; see packs.py for a writer whose pack is taken over.
 """
 
+import math
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -130,10 +132,14 @@ class _Rewriting:
             said = self._packs.discards_in(done)
             discards = {one for one in said if one.pack in self._packs.names and one.pack not in done}
             if writer.places or discards:
-                writer.finish(discards)
+                writer.finish(discards, written=self._last_written(done))
         finally:
             writer.abandon()
         self._put_in_place(done, dropped, copies)
+
+    def _last_written(self, packs: Sequence[str]) -> float:
+        found = [_written(self._packs, pack) for pack in packs]
+        return max((when for when in found if when < math.inf), default=time.time())
 
     def _copy(
         self, units: Sequence[Place], dropped: set[Place], writer: PackWriter, copies: dict[Place, Place]
@@ -238,7 +244,7 @@ def _status(path: Path) -> tuple[int, float]:
     try:
         found = path.stat()
     except FileNotFoundError:
-        return 0, float("inf")
+        return 0, math.inf
     return found.st_size, found.st_mtime
 
 

@@ -86,7 +86,7 @@ def _take_over(packs: Packs, files: Sequence[Path]) -> tuple[list[Path], list[tu
                 writer.add(place, unit, pixels_in(unit))
             taken.append(path)
         if writer.places:
-            writer.finish()
+            writer.finish((), written=max(path.stat().st_mtime for path in taken))
     finally:
         writer.abandon()
     packs.refresh()

@@ -52,11 +52,12 @@ class PackWriter:
         self._file.seek(self.size)
         self._file.truncate()
 
-    def finish(self, discards: Iterable[Discarded] = ()) -> None:
-        """Let others see it, on a disk that is switched off now too."""
+    def finish(self, discards: Iterable[Discarded], *, written: float) -> None:
+        """Let others see it, even after a power cut now; `written`: when its last picture came."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
+        os.utime(self._path, (written, written))
         lines: list[Place | Discarded] = [
             *self.places,
             *sorted(discards, key=lambda said: (said.pack, said.offset)),
@@ -65,6 +66,8 @@ class PackWriter:
             file.writelines(map(line_of, lines))
             file.flush()
             os.fsync(file.fileno())
+            file.close()
+            os.utime(partial, (written, written))
         _sync_folder(self._folder)
 
     def abandon(self) -> None:

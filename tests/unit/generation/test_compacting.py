@@ -193,10 +193,10 @@ def test_a_unit_discarded_while_it_is_written_elsewhere_stays_discarded(store, f
         write(open_store(folder.parents[2]), PROMPTS[0], [number])
     finish = pack_writer.PackWriter.finish
 
-    def discard_then_finish(writer, discards):
+    def discard_then_finish(writer, discards, **options):
         other = open_store(folder.parents[2])
         other._packs.discard(other._places(PROMPTS[0])[0])
-        finish(writer, discards)
+        finish(writer, discards, **options)
 
     monkeypatch.setattr(pack_writer.PackWriter, "finish", discard_then_finish)
     compact(folder, quiet=0)
