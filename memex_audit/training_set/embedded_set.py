@@ -25,8 +25,9 @@ FACTS, SET_ASIDE = "facts.json", "set-aside.jsonl"
 NOTE = b"memex_audit.note"
 # Ids compared at a time, 8 bytes each: more are compared in several passes over them.
 IDS_AT_A_TIME = 1 << 24
-# Shards whose vectors are mapped at a time: 128 MiB of 512 dimensions count as memory of the process.
-MAPPED = 32
+# Shards whose vectors are mapped at a time: of 512 dimensions at most 2 GiB, which count as memory of the
+# process and which the system takes back. To map one anew costs as much as to read 100 vectors.
+MAPPED = 512
 
 
 class EmbeddedSet:
@@ -109,7 +110,8 @@ def _mapped(folder: Path, number: int, lengths: Sequence[int], dimension: int) -
     if shard.shape != (lengths[number], dimension) or shard.dtype != np.float16:
         expected = (lengths[number], dimension)
         raise ValueError(f"shard {number} holds {shard.dtype} {shard.shape}, not float16 {expected}")
-    return shard
+    # Not as np.memmap, whose indexing takes several times as long.
+    return shard.view(np.ndarray)
 
 
 def write_facts(

@@ -161,7 +161,8 @@ def near_block(
     Scores in float32 decide but for those within the margin; where many are, as of equal images at a
     similarity of 1, the product is done again in float64.
     """
-    left, right = vectors.take(rows), vectors.take(columns)
+    # At once: on disk they lie in the same files.
+    left, right = np.split(vectors.take(np.concatenate([rows, columns])), [len(rows)])
     scores = left @ right.T
     near = scores >= similarity + margin
     unsure = (scores >= similarity - margin) & ~near
