@@ -1,5 +1,6 @@
 """Ray: what is said where there is none, and on a cluster of this machine an actor that is killed at work."""
 
+import importlib.metadata
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from written_work import WrittenWork
 
 from memex_audit.cli import main
 
@@ -103,6 +105,21 @@ def test_a_cluster_that_cannot_be_reached_is_one_line_soon(project, address, sai
 
 
 ALONE = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+
+
+def test_an_actor_that_sees_another_store_or_another_version_says_so(tmp_path):
+    from memex_audit.runners.ray_runner import _Actor, _token_in
+
+    (tmp_path / "store").mkdir()
+    version = importlib.metadata.version("memex-audit")
+    with _token_in(tmp_path / "store") as token:
+        work = WrittenWork(tmp_path)
+        assert _Actor().begin(work, token, version) is None
+        said = _Actor().begin(work, token, "0.0.1")
+        assert said.startswith(f"every machine must have memex-audit 0.0.1, got {version} on ")
+    said = _Actor().begin(work, token, version)  # the folder is there, and is not the driver's
+    assert said.startswith("the store must be a folder that every machine of the cluster sees, got ")
+    assert not list((tmp_path / "store").iterdir())
 
 
 def free_port():
