@@ -9,7 +9,7 @@ import pytest
 
 from memex_audit.assertions import AuditInconclusive, Breach, ReplicaExtracted
 from memex_audit.batches import PromptBatch
-from memex_audit.case import (
+from memex_audit.case_policy import (
     ENDING,
     RECORDS,
     InconclusiveAudit,

@@ -217,7 +217,7 @@ class AuditSession:
         """Apply the policy for extracted and inconclusive cases; of a batch, to each of its prompts."""
         if not is_audit_case(pyfuncitem) or is_whole_batch(pyfuncitem):
             return (yield)
-        from memex_audit.case import judged_by_policy
+        from memex_audit.case_policy import judged_by_policy
 
         with judged_by_policy(pyfuncitem, self.settings):
             return (yield)
@@ -227,7 +227,7 @@ class AuditSession:
         """Send what a case recorded along with its report, also from an xdist worker."""
         report = yield
         if is_audit_case(item):
-            from memex_audit.case import annotate
+            from memex_audit.case_policy import annotate
 
             annotate(report, item, call)
             if call.excinfo and self._ends_the_audit(call.excinfo.value):
