@@ -53,7 +53,9 @@ def test_more_workers_than_devices_are_refused_each_of_them(wanted, n_cuda, mps,
 def test_a_cpu_is_shared_unless_the_generator_may_not_be():
     many = Worker(slot=6, count=7)
     assert share_out("auto", many, n_cuda=0, mps=False) == "cpu"
-    with pytest.raises(ConfigurationError, match=r"got 7 workers for cpu; run with -n1 \(memex: --workers 1\)"):
+    with pytest.raises(
+        ConfigurationError, match=r"got 7 workers for cpu; run with -n1 \(memex: --workers 1\)"
+    ):
         share_out("auto", many, n_cuda=0, mps=False, share_cpu=False)
 
 
