@@ -140,11 +140,13 @@ def rank_neighbors(
 def choose_probes(ranks: "NDArray[np.int64]", n_lists: int, *, least_recall: float) -> Recall:
     """Choose the number of lists by half of the near-copies drawn, and measure recall by the others.
 
-    Where those contradict, more lists are taken as long as there are.
+    Where those contradict, more lists are taken as long as there are; the bound is then of numbers that were
+    looked at before.
     """
     chosen_by, measured_by = ranks[::2], ranks[1::2]
     ladder = [n for n in PROBES if n < n_lists] or [n_lists]
-    first = next((n for n in ladder if _clears(chosen_by, n, least_recall)), ladder[-1])
+    # Chosen with half of what may be missed, so that the other half seldom contradicts.
+    first = next((n for n in ladder if _clears(chosen_by, n, (1 + least_recall) / 2)), ladder[-1])
     for n_probed in ladder[ladder.index(first) :]:
         if _clears(measured_by, n_probed, least_recall):
             break
