@@ -85,6 +85,61 @@ def test_a_full_disk_is_one_line_keeps_what_was_drawn_and_the_next_run_goes_on(p
     assert len(after) == len(CLEAN) * 4
 
 
+FULL = """
+
+def full(path, *others, __write=import_module("{module}").{write}, **named):
+    if str(path).endswith("{suffix}"):
+        raise OSError(28, "No space left on device", str(path))
+    return __write(path, *others, **named)
+
+
+patch.setattr(import_module("{module}"), "{write}", full)
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "write", "suffix"),
+    [
+        ("memex_audit.claims", "_make", ".claim"),
+        ("memex_audit.generation.identity", "write_whole", "model.json"),
+        ("memex_audit.generation.packs", "append_to", ".pack"),
+        ("memex_audit.generation.packs", "append_to", ".jsonl"),
+    ],
+    ids=["claim", "record of the model", "pack", "manifest"],
+)
+def test_a_disk_that_is_full_at_any_write_of_a_picture_is_one_line_and_the_next_run_goes_on(
+    project, module, write, suffix
+):
+    project.prompts(*CLEAN)
+    conftest = (project.path / "conftest.py").read_text()
+    (project.path / "conftest.py").write_text(
+        conftest + FULL.format(module=module, write=write, suffix=suffix)
+    )
+    run = project.audit(*OPTIONS)
+    assert run.ret == 1
+    text = one_line(run.stdout.str())
+    assert "StoreUnwritable: the store" in text
+    assert "cannot be written (No space left on device); free space or name another" in text
+    assert "Traceback" not in text
+    assert left_behind(project) == []
+    assert units(project) == []
+
+    (project.path / "conftest.py").write_text(conftest)
+    n_drawn = len(project.drawn)
+    assert project.audit(*OPTIONS).ret == 0
+    assert len(project.drawn) == n_drawn + 4 * len(CLEAN)
+
+
+def test_findings_that_cannot_be_kept_are_judged_again_and_cost_no_verdict(project):
+    project.prompts(*CLEAN)
+    (project.path / ".memex").mkdir()
+    (project.path / ".memex" / "findings").write_text("")
+    for _ in range(2):
+        assert project.audit(*OPTIONS).ret == 0
+        assert result(project)["verdict"] == "pass"
+    assert len(project.drawn) == 4 * len(CLEAN)
+
+
 def obey_permissions():
     """Take from root what lets it write where nobody may: CAP_DAC_OVERRIDE and its kin, for good."""
     if os.geteuid() == 0:
@@ -140,6 +195,8 @@ def test_a_read_only_store_that_holds_every_picture_is_audited(project, read_onl
     assert run.returncode == 0, run.stdout
     assert len(project.drawn) == n_drawn
     assert result(project)["verdict"] == "pass"
+    (note,) = (note for note in result(project)["notes"] if "ledger" in note)
+    assert note.startswith("this run is not in the ledger: ")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")

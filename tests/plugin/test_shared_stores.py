@@ -126,7 +126,7 @@ def test_a_prompt_of_another_machine_is_waited_for_until_its_lease_is_over_and_w
     claimed_elsewhere(age=118)
     conftest = (project.path / "conftest.py").read_text()
     (project.path / "conftest.py").write_text(
-        conftest + '\nimport_module("memex_audit.claims").SAID_AFTER_S = 0.2\n'
+        conftest + '\npatch.setattr(import_module("memex_audit.claims"), "SAID_AFTER_S", 0.2)\n'
     )
     began = time.monotonic()
     run = project.audit(*OPTIONS, *EASY, "-o", "log_cli=true")
