@@ -233,7 +233,7 @@ def write_docs(lines: list[str]) -> None:
     """Put the section between its marks, and leave what other benchmarks wrote."""
     before, mark, rest = DOCS.read_text().partition(MARK)
     after = rest.partition(MARK)[2] if mark else "\n"
-    DOCS.write_text(before + "\n".join([MARK, *lines, MARK]) + after)
+    DOCS.write_text(f"{before.rstrip()}\n\n" + "\n".join([MARK, *lines, MARK]) + after)
 
 
 def machine() -> str:
