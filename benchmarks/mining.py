@@ -57,7 +57,7 @@ images, compared with all, one near-copy each that has any was drawn; in bracket
 imagededup is `CNN.find_duplicates` on these embeddings, without its network; it holds the cosines of all
 pairs as float16, twice while they are joined. cleanvision hashes pictures, not embeddings: {pictures:,}
 JPEGs of 256 pixels, half of them the others at 90 % of the side; its recall is the share of those with the
-same hash.
+same hash. FAISS at 100,000 searches for a tenth of the images, times ten.
 
 """
 
