@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from memex_audit.config import Budget, Settings
+from memex_audit.config import Budget, Lora, Settings
 from memex_audit.errors import ConfigurationError, RunnerError
 from memex_audit.records import AuditPrompt
 from memex_audit.runners import told
+from memex_audit.runners.places import as_seen_everywhere
 from memex_audit.runners.planning import check_can_be_shared, left_to_pytest, plan_drawing
 from memex_audit.runners.sharding import Shard
 from memex_audit.runners.told import Tally, follow
@@ -64,6 +65,26 @@ def test_what_cannot_be_shared_is_refused(tmp_path, settings, processes, n_shard
         check_can_be_shared(Workbench(settings, tmp_path), processes=processes, shards=n_shards)
     alone = replace(settings, model="specimen:duplicated", budget=None)
     check_can_be_shared(Workbench(alone, tmp_path), processes=1, shards=1)
+
+
+def test_files_are_named_so_that_a_worker_in_another_folder_finds_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    given = Settings(
+        model="model",
+        training_set="shards/*.tar::more::s3://bucket/a.tar",
+        embedder="local-dir:model",
+        lora=Lora(path="model", weight=0.5),
+    )
+    seen = as_seen_everywhere(given, tmp_path / "project")
+    here = str(tmp_path)
+    assert seen.model == f"{here}/model"
+    assert seen.training_set == f"{here}/shards/*.tar::{here}/more::s3://bucket/a.tar"
+    assert seen.embedder == f"local-dir:{here}/model"
+    assert seen.lora == Lora(path=f"{here}/model", weight=0.5)
+    assert seen.store == f"{here}/project/.memex"
+    hub = as_seen_everywhere(Settings(model="org/name@main", embedder="ViT-B-32/laion2b_s34b_b79k"), tmp_path)
+    assert (hub.model, hub.embedder) == ("org/name@main", "ViT-B-32/laion2b_s34b_b79k")
 
 
 def test_what_pytest_draws_by_itself_is_named():
