@@ -277,7 +277,7 @@ def test_no_key_is_in_any_output(audit, recorded, server, prompts, pytester):
     shown = [run.stdout.str(), run.stderr.str(), failed.stdout.str(), failed.stderr.str()]
     files = [path for path in pytester.path.rglob("*") if path.is_file()]
     assert any("allure" in str(path) for path in files)
-    assert any(path.suffix == ".parquet" for path in files)
+    assert any(path.suffix == ".pack" for path in files)
     assert not [text for text in shown if KEY in text]
     assert not [path for path in files if KEY.encode() in path.read_bytes()]
 

@@ -34,7 +34,8 @@ def test_a_spent_budget_leaves_the_rest_undecided_and_the_next_run_goes_on(proje
     share = 2 if workers else 1
     assert audit(project, "--memex-budget", f"{share * 6 * COST}nfe", *workers).ret == 0
     assert result(project)["verdict"] == "pass"
-    assert len(project.drawn) == 12 * 4
+    # Each process that adds to what it finds draws one picture of that again, to compare the models.
+    assert 12 * 4 + 1 <= len(project.drawn) <= 12 * 4 + share
 
 
 def test_a_replica_that_was_seen_before_the_budget_ended_is_extracted(project):
