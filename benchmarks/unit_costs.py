@@ -1,8 +1,9 @@
-"""What one picture costs at each stage: CPU time and bytes, for the arithmetic of docs/scaling.md.
+"""What one picture costs at each stage, for the arithmetic of docs/scaling.md: CPU time, bytes, operations.
 
 python benchmarks/unit_costs.py [--quick] [--write-docs]
 
 512 x 512 pictures, synthetic: random phases under a 1 / frequency spectrum, as photographs have. One thread.
+Operations are those of a Stable Diffusion 1 network and of CLIP ViT-B/32, counted on tensors without data.
 """
 
 import argparse
@@ -17,9 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import open_clip
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from image_sets import picture
 from numpy.typing import NDArray
 from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
 
 from memex_audit.extraction.block_sums import block_sums
 from memex_audit.generation.store import UnitStore
@@ -43,6 +47,9 @@ ROWS = {
     "write_reduced_s": "write a picture reduced to its block sums, CPU s",
     "read_reduced_s": "read it back, CPU s",
     "reduced_bytes": "of it in the store, bytes",
+    "evaluation_flop": "a network evaluation of Stable Diffusion 1, operations",
+    "decoding_flop": "its decoder, operations",
+    "embedding_flop": "CLIP ViT-B/32, operations",
 }
 
 
@@ -117,6 +124,32 @@ def of_the_store(images: NDArray[np.uint8], folder: Path, *, reduced: bool) -> t
     return written, cpu_s(read, len(images)), n_bytes / len(images)
 
 
+def count_operations() -> dict[str, float]:
+    """Count floating-point operations for a picture of 512 x 512."""
+
+    def counted(call: Callable[..., object], *inputs: torch.Tensor) -> float:
+        with FlopCounterMode(display=False) as counter:
+            call(*inputs)
+        return float(counter.get_total_flops())
+
+    with torch.device("meta"):
+        network = UNet2DConditionModel(
+            sample_size=64, cross_attention_dim=768, attention_head_dim=8,
+            block_out_channels=(320, 640, 1280, 1280),
+        )  # fmt: skip
+        decoder = AutoencoderKL(
+            block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4,
+            down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+        )  # fmt: skip
+        clip = open_clip.create_model("ViT-B-32", device="meta")
+        latent, text = torch.empty(1, 4, 64, 64), torch.empty(1, 77, 768)
+        return {
+            "evaluation_flop": counted(network, latent, torch.empty(1), text),
+            "decoding_flop": counted(decoder.decode, latent),
+            "embedding_flop": counted(clip.encode_image, torch.empty(1, 3, 224, 224)),
+        }
+
+
 def measure(n: int) -> dict[str, float]:
     """Return every cost by its name."""
     images = pictures(n)
@@ -126,7 +159,7 @@ def measure(n: int) -> dict[str, float]:
         for kind, reduced in (("picture", False), ("reduced", True)):
             written, read, n_bytes = of_the_store(images, folder, reduced=reduced)
             costs |= {f"write_{kind}_s": written, f"read_{kind}_s": read, f"{kind}_bytes": n_bytes}
-    return {name: float(f"{value:.3g}") for name, value in costs.items()}
+    return {name: float(f"{value:.3g}") for name, value in (costs | count_operations()).items()}
 
 
 def main() -> None:
@@ -143,7 +176,7 @@ def main() -> None:
         f"{platform.python_version()}, NumPy {np.__version__}.",
         f"{n} synthetic pictures of {SIDE} x {SIDE}, one thread, {LOOK} pictures a prompt.", "",
         "| | |", "|---|---|",
-        *(f"| {ROWS[name]} | {value:,.0f} |" if name.endswith("bytes") else f"| {ROWS[name]} | {value:.2g} |"
+        *(f"| {ROWS[name]} | {value:.2g} |" if name.endswith("_s") else f"| {ROWS[name]} | {value:,.0f} |"
           for name, value in costs.items()),
     ]  # fmt: skip
     print("\n".join(lines))

@@ -10,7 +10,7 @@ from memex_audit.doctor.checks import Check, missing, ok, warning
 from memex_audit.doctor.model import Drawing
 from memex_audit.extraction.block_sums import n_blocks
 from memex_audit.extraction.protocol import outcomes
-from memex_audit.generation.filling import draw_requests
+from memex_audit.generation.drawing_requests import draw_requests
 from memex_audit.generation.fingerprints import model_key
 from memex_audit.project import shown
 from memex_audit.rates.images_extracted import generations_for, has_few_captions

@@ -1,5 +1,6 @@
 """The site's pages are true: options and commands exist, code runs, figures are those of the functions."""
 
+import doctest
 import importlib.util
 import json
 import re
@@ -133,6 +134,13 @@ def test_prompt_files_on_a_page_can_be_read(tmp_path):
     assert [prompt.duplication_count for prompt in prompts] == [12, 12, 1]
     assert len({prompt.group_id for prompt in prompts}) == 2
     assert len(read_prompt_file(listed).prompts) == 2
+
+
+def test_the_costs_at_scale_are_those_of_the_arithmetic():
+    page = script("scaling_page")
+    costs = json.loads(page.UNIT_COSTS.read_text())["costs"]
+    assert page.tables(costs) in page.PAGE.read_text(), "stale: python docs/scripts/scaling_page.py"
+    assert doctest.testmod(page) == (0, 2)
 
 
 def test_worked_numbers_are_those_of_the_functions():
