@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 IndexKind = Literal["faiss", "numpy"]
 JoinKind = Literal["exact", "ivf"]
-# An exact join of so many costs about 5 CPU minutes at 512 dimensions, of a million 17, and by lists 4.
+# An exact join of so many costs about 5 CPU minutes at 512 dimensions, of a million 17, and by lists 2.
 EXACT_UP_TO = 500_000
 # Bytes of float32 from which on vectors are not copied into memory but read for every search.
 COPIED = 1 << 30
