@@ -16,10 +16,10 @@ import click
 import numpy as np
 from full_protocol import bench_of, prompts_of
 
-from memex_audit.looking import comparable
 from memex_audit.extraction.altered import ALTERATIONS
 from memex_audit.extraction.calibration_file import read_calibration
 from memex_audit.extraction.distances import l2_between
+from memex_audit.looking import comparable
 from memex_audit.specimen import twin_folder
 
 TWIN = "duplicated"

@@ -17,11 +17,11 @@ from pathlib import Path
 import click
 import numpy as np
 
-from memex_audit.looking import comparable
 from memex_audit.config import Settings
 from memex_audit.extraction.calibration_file import read_calibration
 from memex_audit.extraction.distances import tile_l2
 from memex_audit.generation.filling import draw
+from memex_audit.looking import comparable
 from memex_audit.screening.screens import SCREENS, screen_prompts
 from memex_audit.specimen import PREFIX, TWINS, twin_folder
 from memex_audit.specimen.measure import read_roles

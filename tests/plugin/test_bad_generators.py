@@ -92,7 +92,7 @@ def test_a_wrong_answer_is_one_line_ends_the_audit_and_loses_nothing(project, au
     assert [piece for piece in line.split("*") if piece and piece not in text] == []
     run.stdout.no_fnmatch_line("*Traceback*")
 
-    # Once it is mended, only what was not good is drawn, and one picture that is there, to compare the models.
+    # Once it is mended, only what was not good is drawn, and one picture that is there, to compare models.
     (project.path / "drawn.log").unlink()
     assert audit(PICTURE.format("pixels")).ret == 0
     drawn = [line.split("\t")[0] for line in project.drawn]

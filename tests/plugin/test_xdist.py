@@ -88,9 +88,7 @@ def test_more_workers_than_devices_are_refused_with_the_reason(project):
     project.prompts(*CLEAN)
     (project.path / "exclusive").touch()
     run = project.audit("-n2", "--memex-device", "cpu", "--memex-prompts", "prompts.csv")
-    run.stdout.fnmatch_lines(
-        ["*each worker must have a device of its own, got 2 workers for cpu*"]
-    )
+    run.stdout.fnmatch_lines(["*each worker must have a device of its own, got 2 workers for cpu*"])
     # Each worker says it once; what would end the same way is left out.
     outcomes = run.parseoutcomes()
     assert outcomes["failed"] <= 2

@@ -17,8 +17,8 @@ from families.examination import generator_of, prompts_of
 from memex_audit.batch_size import BatchSize
 from memex_audit.errors import ConfigurationError
 from memex_audit.generation.diffusers_pipeline import DiffusersGenerator
-from memex_audit.generation.execution import replace_part
 from memex_audit.generation.drawing_requests import draw_requests
+from memex_audit.generation.execution import replace_part
 from memex_audit.generation.fingerprints import settings_digest
 from memex_audit.generation.model_folder import SamplerSettings
 from memex_audit.records import GenerationRequest
