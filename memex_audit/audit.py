@@ -231,7 +231,7 @@ class Audit:
             return batch
         n, missing = self._looks_of([batch[0].prompt_id])[number], 0
         for chosen in (batch, batch[:1]):
-            missing = sum(len(self._store.missing(prompt.text, n)) for prompt in chosen)
+            missing = self._store.count_missing([prompt.text for prompt in chosen], n)
             if not missing or self._spending.may_draw(missing, self._evaluations_per_image()):
                 return chosen
         self._spending.refuse_if_nothing_was_drawn(missing, self._evaluations_per_image())

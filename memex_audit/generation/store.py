@@ -11,7 +11,7 @@ processes may share a store, on one machine or over a network file system.
 
 import hashlib
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
@@ -100,6 +100,11 @@ class UnitStore:
         """
         covered = {number for place in self._places(prompt) for number in range(place.first, place.last + 1)}
         return [number for number in range(n) if number not in covered]
+
+    def count_missing(self, prompts: Iterable[str], n: int) -> int:
+        """Count the pictures that are not there yet of the first `n` of each prompt, by what is there now."""
+        self._packs.refresh()
+        return sum(len(self.missing(prompt, n)) for prompt in prompts)
 
     def state_of(self, prompt: str) -> list[list[object]]:
         """Identify the prompt's units as they are, without reading them; it changes when one of them does.

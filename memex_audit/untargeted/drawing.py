@@ -41,7 +41,7 @@ def draw_untargeted(
     for batch in _batches(_segments(prompts or [NO_PROMPT], n)):
         _, first, last = batch[0]
         texts = [text for text, _, _ in batch]
-        missing = sum(len(bench.unit_store.missing(text, last)) for text in texts)
+        missing = bench.unit_store.count_missing(texts, last)
         cost = bench.generator.evaluations_per_image if missing else 0
         if missing and spending.has_end and not spending.may_draw(missing, cost):
             spending.refuse_if_nothing_was_drawn(missing, cost)
