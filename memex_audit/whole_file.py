@@ -1,5 +1,6 @@
 """A file that is there whole or not at all: a reader sees the old one or the new one, never a part."""
 
+import glob
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -38,3 +39,12 @@ def write_whole(path: Path, data: bytes) -> None:
     with whole_file(path) as partial:
         partial.write_bytes(data)
         partial.chmod(0o644)
+
+
+def remove_left_behind(path: Path) -> None:
+    """Remove what processes that were killed left half-written of a file.
+
+    To be called by who alone writes it: what another is writing would go too.
+    """
+    for partial in path.parent.glob(f".{glob.escape(path.name[:100])}.*.partial"):
+        partial.unlink(missing_ok=True)

@@ -16,8 +16,9 @@ from memex_audit.protocols import Embedder, TrainingSet
 from memex_audit.records import SetAside, TrainingExample
 from memex_audit.training_set.embedded_set import FACTS, write_facts
 from memex_audit.training_set.entries import Entry, HasEntries, HoldsEmbeddings
-from memex_audit.training_set.shard_files import ShardFacts, vectors_path, write_shard
+from memex_audit.training_set.shard_files import ShardFacts, examples_path, vectors_path, write_shard
 from memex_audit.training_set.vectors import NORM_TOLERANCE, norm_deviation
+from memex_audit.whole_file import remove_left_behind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,6 +98,9 @@ class EmbeddedShards:
             self._check_unchanged(first, last)
             raise
         self._check_unchanged(first, last)
+        # Who embeds a numbered shard has claimed it.
+        for path in (vectors_path(self.folder, number), examples_path(self.folder, number)):
+            remove_left_behind(path)
         shard.write(self.folder)
         return n
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from memex_audit.claims import Claims
 from memex_audit.errors import StoreError, StoreUnwritable, TrainingSetError
+from memex_audit.whole_file import remove_left_behind
 
 
 def claims_of(cache: Path) -> Claims:
@@ -40,6 +41,7 @@ def replace_whole(path: Path, make: Callable[[Path], object]) -> None:
     partial = path.with_name(f".partial-{path.name}")
     # Left by a process that was killed: nobody else writes it, the claim is ours.
     _remove(partial)
+    remove_left_behind(partial)
     try:
         make(partial)
         if path.is_dir():

@@ -216,6 +216,11 @@ class SlowEmbedder:
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
+def half_made(cache: Path) -> list[Path]:
+    """Return what is being made in the cache, or was when its process was killed."""
+    return list(cache.rglob(".*partial*"))
+
+
 def kill_mining(folder: Path, kills: int, seed: int) -> dict[str, Any]:
     """Kill two processes that mine one training set, and each time see what a third finds in the cache."""
     images = folder / "images"
@@ -243,7 +248,7 @@ def kill_mining(folder: Path, kills: int, seed: int) -> dict[str, Any]:
     def look(wanted: int) -> None:
         made = len(list((folder / "cache").glob("*/prompts-*")))
         seen["looks"] += 1
-        seen["half_made"] += len(list((folder / "cache").rglob(".partial-*")))
+        seen["half_made"] += len(half_made(folder / "cache"))
         seen["kills_at_work"] += made < wanted
 
     kill_at_random(embed, kills // 2, seed, longest=0.3, look=partial(look, 1))
@@ -253,7 +258,7 @@ def kill_mining(folder: Path, kills: int, seed: int) -> dict[str, Any]:
         "prompts": len(found.prompts.prompts),
         "same_prompts": found.prompts == expected.prompts,
         "same_embeddings": bool(np.array_equal(found.load_embeddings(), expected.load_embeddings())),
-        "left_half_made": len(list((folder / "cache").rglob(".partial-*"))),
+        "left_half_made": len(half_made(folder / "cache")),
     }
 
 
