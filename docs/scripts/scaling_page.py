@@ -20,7 +20,7 @@ GENERATIONS, PROMPTS = 83 / 20, 320
 # CPU seconds: of the near-copies of a million images (benchmarks/mining.py), growing with n^1.5; of the graph
 # of 500 pictures (tile_l2.py, natural); of looking at a picture by its block sums (kernel_cost.py, a look of
 # 4); of a prompt whose finding is kept (overhead.py, 100,000 prompts).
-JOIN_1M, GRAPH_500, LOOK, RECALLED = 217.0, 0.164, 0.0036, 22.2 / 100_000
+JOIN_1M, GRAPH_500, LOOK, RECALLED = 94.8, 0.164, 0.0036, 22.2 / 100_000
 # Bytes of an example: 512 values in half precision, and its id and caption as they are, say 120.
 EXAMPLE = 1024 + 120
 ONE = "one process"
