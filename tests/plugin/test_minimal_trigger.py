@@ -90,7 +90,7 @@ def test_no_more_generations_are_drawn_than_were_given(reading):
     found = trigger_of(reading)
     assert not found["complete"]
     assert found["generations"] <= 7
-    assert len(reading.drawn) - n_drawn <= 7
+    assert len(reading.drawn) - n_drawn <= 7 + 1  # one that was there, to compare the models
     assert "did not settle it" in " ".join(run.stdout.str().split())
 
 

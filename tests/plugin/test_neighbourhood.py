@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -98,8 +99,11 @@ def test_known_are_the_prompts_that_the_baseline_lists_as_extracted(hiding):
     assert hiding.pytester.run("memex", "bless", "latest", "--out", "baseline.json").ret == 0
     (hiding.path / "drawn.log").unlink()
     hiding.audit(*GIVEN, "--memex-neighbours", "3", "--memex-baseline", "baseline.json")
-    drawn = {line.partition("\t")[0] for line in hiding.drawn}
+    pictures = Counter(line.partition("\t")[0] for line in hiding.drawn)
+    # One picture that was there is drawn again, to compare the models.
+    drawn = {prompt for prompt, n in pictures.items() if n > 1}
     assert len(drawn) == 3
+    assert len(pictures) <= 3 + 1
     assert not any("clean" in prompt for prompt in drawn)
 
 
