@@ -246,13 +246,16 @@ def kill_mining(folder: Path, kills: int, seed: int) -> dict[str, Any]:
             run(folder / "cache", max_prompts)
 
     def look(wanted: int) -> None:
-        made = len(list((folder / "cache").glob("*/prompts-*")))
+        made = len(list((folder / "cache").glob("*/audit-set-*.parquet")))
         seen["looks"] += 1
         seen["half_made"] += len(half_made(folder / "cache"))
         seen["kills_at_work"] += made < wanted
 
     kill_at_random(embed, kills // 2, seed, longest=0.3, look=partial(look, 1))
-    kill_at_random(select, kills - kills // 2, seed, longest=0.3, look=partial(look, 1 + len(selections)))
+    kill_at_random(
+        select, kills - kills // 2, seed, longest=0.3, look=partial(look, 1 + len(selections)),
+        half_written=lambda: bool(half_made(folder / "cache")),
+    )  # fmt: skip
     found, expected = run(folder / "cache"), run(folder / "undisturbed")
     return seen | {
         "prompts": len(found.prompts.prompts),
