@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from image_sets import CASES, picture
 from numpy.typing import NDArray
+from operations import count_operations
 
 from memex_audit.config import Settings
 from memex_audit.extraction.altered import ALTERATIONS
@@ -101,23 +102,6 @@ def specimen_s(batches: int) -> float:
     return cpu_s(lambda: list(generator.generate(requests)), batches) / len(requests)
 
 
-def network_flops() -> int:
-    """Count the FLOPs of one evaluation of Stable Diffusion 1's U-Net, from its shapes alone."""
-    import torch  # noqa: PLC0415 - after the number of threads is set
-    from diffusers import UNet2DConditionModel  # noqa: PLC0415
-    from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415
-
-    with torch.device("meta"):
-        network = UNet2DConditionModel(
-            sample_size=64, cross_attention_dim=768, attention_head_dim=8,
-            block_out_channels=(320, 640, 1280, 1280),
-        )  # fmt: skip
-        latent, text, step = torch.empty(1, 4, 64, 64), torch.empty(1, 77, 768), torch.empty(1)
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            network(latent, step, text)
-    return int(counter.get_total_flops())
-
-
 def product_rate(side: int = 2048) -> float:
     """Return the FLOPs a CPU second of float32 matrix products here."""
     a = np.random.default_rng(0).random((side, side), np.float32)
@@ -158,7 +142,7 @@ def main() -> None:
     own, images = images[-1:], images[:-1]
     costs = {n: kernel_costs(images, own, n) for n in looks}
     del images
-    specimen, flops, rate = specimen_s(3), network_flops(), product_rate()
+    specimen, flops, rate = specimen_s(3), count_operations()["evaluation_flop"], product_rate()
     large = EVALUATIONS * flops / rate
     n_prompts = 8 if chosen.quick else 90
     shares = settled_shares(n_prompts, "natural") | settled_shares(n_prompts, "low_contrast")

@@ -18,12 +18,10 @@ from pathlib import Path
 
 import numpy as np
 import open_clip
-import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from image_sets import picture
 from numpy.typing import NDArray
+from operations import count_operations
 from PIL import Image
-from torch.utils.flop_counter import FlopCounterMode
 
 from memex_audit.extraction.block_sums import block_sums
 from memex_audit.generation.store import UnitStore
@@ -122,32 +120,6 @@ def of_the_store(images: NDArray[np.uint8], folder: Path, *, reduced: bool) -> t
     written = cpu_s(write, len(images))
     n_bytes = sum(path.stat().st_size for path in (folder / f"{reduced}-0").rglob("*") if path.is_file())
     return written, cpu_s(read, len(images)), n_bytes / len(images)
-
-
-def count_operations() -> dict[str, float]:
-    """Count floating-point operations for a picture of 512 x 512."""
-
-    def counted(call: Callable[..., object], *inputs: torch.Tensor) -> float:
-        with FlopCounterMode(display=False) as counter:
-            call(*inputs)
-        return float(counter.get_total_flops())
-
-    with torch.device("meta"):
-        network = UNet2DConditionModel(
-            sample_size=64, cross_attention_dim=768, attention_head_dim=8,
-            block_out_channels=(320, 640, 1280, 1280),
-        )  # fmt: skip
-        decoder = AutoencoderKL(
-            block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4,
-            down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
-        )  # fmt: skip
-        clip = open_clip.create_model("ViT-B-32", device="meta")
-        latent, text = torch.empty(1, 4, 64, 64), torch.empty(1, 77, 768)
-        return {
-            "evaluation_flop": counted(network, latent, torch.empty(1), text),
-            "decoding_flop": counted(decoder.decode, latent),
-            "embedding_flop": counted(clip.encode_image, torch.empty(1, 3, 224, 224)),
-        }
 
 
 def measure(n: int) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Training images at the generations' size, a few at a time, and compared with them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -64,30 +64,7 @@ class FittedImages:
             compare: compares them with training images of that size.
             every: of a random crop, at every place: for bounds.
         """
-        if self._crop == "random":
-            return self._searched(example_ids, size, n, compare, every=every)
-        distances = np.zeros((n, len(example_ids)))
-        start = 0
-        for block in self._blocks(example_ids, *size):
-            distances[:, start : start + len(block)] = compare(block)
-            start += len(block)
-        return Nearest(distances=distances, example_ids=tuple(example_ids))
-
-    def _searched(
-        self,
-        example_ids: Sequence[str],
-        size: tuple[int, ...],
-        n: int,
-        compare: Compare,
-        *,
-        every: bool,
-    ) -> Nearest:
-        """Compare with training images cut from wherever they are nearest."""
-        distances = np.zeros((n, len(example_ids)))
-        for column, pixels in enumerate(self._pictures(example_ids)):
-            covering = cover(pixels, size[0], size[1])
-            distances[:, column], _ = nearest_cuts(covering, size[0], size[1], compare, every=every)
-        return Nearest(distances=distances, example_ids=tuple(example_ids))
+        return self._compared(example_ids, size, n, {"": compare}, every=every)[""]
 
     def compare_altered(
         self,
@@ -99,18 +76,32 @@ class FittedImages:
         every: bool = False,
     ) -> dict[str, Nearest]:
         """Return, by alteration, the distances to each of these training images altered so."""
+        altered = {name: partial(_altered, compare, alter) for name, alter in ALTERATIONS.items()}
+        return self._compared(example_ids, size, n, altered, every=every)
+
+    def _compared(
+        self,
+        example_ids: Sequence[str],
+        size: tuple[int, ...],
+        n: int,
+        compares: Mapping[str, Compare],
+        *,
+        every: bool,
+    ) -> dict[str, Nearest]:
+        """Compare with each training image in each of these ways; of a random crop, where it is nearest."""
+        found = {name: np.zeros((n, len(example_ids))) for name in compares}
         if self._crop == "random":
-            return {
-                name: self._searched(example_ids, size, n, partial(_altered, compare, alter), every=every)
-                for name, alter in ALTERATIONS.items()
-            }
-        found = {name: np.zeros((n, len(example_ids))) for name in ALTERATIONS}
-        start = 0
-        for block in self._blocks(example_ids, *size):
-            for name, alter in ALTERATIONS.items():
-                altered = np.stack([alter(pixels) for pixels in block])
-                found[name][:, start : start + len(block)] = compare(altered)
-            start += len(block)
+            for column, pixels in enumerate(self._pictures(example_ids)):
+                covering = cover(pixels, size[0], size[1])
+                for name, compare in compares.items():
+                    distances, _ = nearest_cuts(covering, size[0], size[1], compare, every=every)
+                    found[name][:, column] = distances
+        else:
+            start = 0
+            for block in self._blocks(example_ids, *size):
+                for name, compare in compares.items():
+                    found[name][:, start : start + len(block)] = compare(block)
+                start += len(block)
         return {
             name: Nearest(distances=distances, example_ids=tuple(example_ids))
             for name, distances in found.items()

@@ -121,7 +121,7 @@ class _Embedding:
         began, cpu_before = time.perf_counter(), time.process_time()
         made = 0
         try:
-            if number in self._shards.missing():
+            if not self._shards.has(number):
                 made = self._shards.embed(number, self._embedder)
         except OSError as error:
             raise StoreUnwritable(

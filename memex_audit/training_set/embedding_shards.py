@@ -72,7 +72,11 @@ class EmbeddedShards:
         # What is finished may be in other shards than these: imported.
         if (self.folder / FACTS).exists():
             return []
-        return [number for number in self.numbers() if not vectors_path(self.folder, number).exists()]
+        return [number for number in self.numbers() if not self.has(number)]
+
+    def has(self, number: int) -> bool:
+        """Whether a shard is there."""
+        return vectors_path(self.folder, number).exists()
 
     def embed(self, number: int, embedder: Embedder, progress: Progress | None = None) -> int:
         """Read, embed and write one shard; return its number of examples. One batch is in memory.
@@ -111,7 +115,7 @@ class EmbeddedShards:
         number = n = 0
         while part := list(islice(examples, 1)):
             entries = (Entry(example) for example in _after(part[0], islice(examples, SHARD - 1)))
-            if vectors_path(self.folder, number).exists():
+            if self.has(number):
                 n += sum(1 for _ in entries)
             else:
                 shard = _Shard(number, load_embedder())
@@ -139,20 +143,28 @@ class EmbeddedShards:
             return
         loaded = cache(load_embedder)
         while missing := self.missing():
-            n = sum(self._embed_one(number, loaded, claims, progress) for number in missing)
+            # Those before it in the row are there by now, or another process is at them.
+            n_there = len(self.numbers()) - len(missing)
+            n = sum(
+                self._embed_one(number, loaded, claims, self._from(progress, n_there + i))
+                for i, number in enumerate(missing)
+            )
             if n == 0:
                 time.sleep(WAIT_S)
+
+    def _from(self, progress: Progress | None, n_shards: int) -> Progress | None:
+        """Return the progress of the next shard, where so many are done."""
+        total = self._entries().n_entries
+        return _further(progress, min(total, SHARD * n_shards), total)
 
     def _embed_one(
         self, number: int, load: Callable[[], Embedder], claims: Claims, progress: Progress | None
     ) -> bool:
         """Embed a shard, unless another process does, or has."""
         with claims.attempt(claim_of(self.folder, number)) as had:
-            if not had or vectors_path(self.folder, number).exists():
+            if not had or self.has(number):
                 return False
-            total = self._entries().n_entries
-            before = min(total, SHARD * (len(self.numbers()) - len(self.missing())))
-            self.embed(number, load(), _further(progress, before, total))
+            self.embed(number, load(), progress)
             return True
 
     def finish(self) -> None:

@@ -4,9 +4,25 @@ from contextlib import contextmanager
 from functools import wraps
 
 import numpy as np
+import pytest
 import torch
 
 LIBRARIES = ("numpy", "torch")
+# Functions that take images.
+KERNEL = (
+    "l2", "l2_between", "l2_to_many", "tile_l2", "tile_l2_between", "block_sums", "near_duplicate_graph",
+)  # fmt: skip
+
+
+def in_each_library(names=KERNEL):
+    """Make the fixture that runs every test of a module with its images in one library, then the other."""
+
+    @pytest.fixture(scope="module", params=LIBRARIES, autouse=True)
+    def _library(request):
+        with images_of(request.param, request.module, names):
+            yield
+
+    return _library
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from vector_sets import unit_vectors
 
 from memex_audit.training_set import exact_join
 from memex_audit.training_set.duplicates import find_duplicates
@@ -11,20 +12,6 @@ from memex_audit.training_set.vectors import ArrayVectors, screening_margin
 
 unhurried = settings(deadline=None)
 similarities = st.sampled_from([0.05, 0.5, 0.9, 0.95, 0.999, 1.0])
-
-
-@st.composite
-def unit_vectors(draw, least=0, most=14):
-    """Unit vectors of which some are copies of others, or near them."""
-    n, d = draw(st.integers(least, most)), draw(st.sampled_from([2, 3, 16, 65]))
-    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    vectors = random.standard_normal((n, d))
-    for i in range(1, n):
-        if draw(st.booleans()):
-            reach = draw(st.sampled_from([0, 1e-8, 1e-3, 0.1]))
-            vectors[i] = vectors[draw(st.integers(0, i - 1))] + reach * random.standard_normal(d)
-    vectors = vectors.astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -1,10 +1,9 @@
 """What must hold of fitting, matching and the verdicts on a prompt for any pictures and thresholds."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_arrays import LIBRARIES, images_of
+from kernel_arrays import in_each_library
 
 from memex_audit.extraction.calibration import choose_match_delta, flagging_delta, least_delta_beyond
 from memex_audit.extraction.distances import l2, l2_between, l2_to_many, tile_l2
@@ -17,10 +16,7 @@ from memex_audit.extraction.verdicts import near_examples, nearest_example, read
 KERNEL = ("l2", "l2_between", "l2_to_many", "tile_l2", "read_cliques")
 
 
-@pytest.fixture(scope="module", params=LIBRARIES, autouse=True)
-def _library(request):
-    with images_of(request.param, request.module, KERNEL):
-        yield
+_library = in_each_library(KERNEL)
 
 
 unhurried = settings(deadline=None)

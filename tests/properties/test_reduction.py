@@ -1,10 +1,9 @@
 """What block sums settle is never other than what the pixels say."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_arrays import LIBRARIES, images_of
+from kernel_arrays import in_each_library
 
 from memex_audit.extraction.altered import ALTERATIONS
 from memex_audit.extraction.block_sums import block_sums
@@ -14,10 +13,7 @@ from memex_audit.extraction.reduction import l2_lower_bounds, no_clique_possible
 KERNEL = ("block_sums", "l2_between", "near_duplicate_graph")
 
 
-@pytest.fixture(scope="module", params=LIBRARIES, autouse=True)
-def _library(request):
-    with images_of(request.param, request.module, KERNEL):
-        yield
+_library = in_each_library(KERNEL)
 
 
 DELTAS = st.floats(0.001, 1.0)

@@ -1,24 +1,15 @@
 """What must hold of tile-l2, its bound and its graph for any images of any size."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_arrays import LIBRARIES, images_of
+from kernel_arrays import in_each_library
 
 from memex_audit.extraction.block_sums import block_sums, candidate_graph, lower_bounds
 from memex_audit.extraction.cliques import degree_core
 from memex_audit.extraction.distances import l2_to_many, near_duplicate_graph, tile_l2, tile_l2_between
 
-KERNEL = (
-    "l2", "l2_between", "l2_to_many", "tile_l2", "tile_l2_between", "block_sums", "near_duplicate_graph",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module", params=LIBRARIES, autouse=True)
-def _library(request):
-    with images_of(request.param, request.module, KERNEL):
-        yield
+_library = in_each_library()
 
 
 SIDES = st.integers(4, 70)

@@ -5,21 +5,13 @@ from math import isqrt
 
 import numpy as np
 import pytest
-from kernel_arrays import LIBRARIES, images_of
+from kernel_arrays import in_each_library
 from scipy.spatial.distance import pdist, squareform
 
 from memex_audit.extraction.block_sums import block_sums, lower_bounds
 from memex_audit.extraction.distances import l2_to_many, near_duplicate_graph, tile_l2
 
-KERNEL = (
-    "l2", "l2_between", "l2_to_many", "tile_l2", "tile_l2_between", "block_sums", "near_duplicate_graph",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module", params=LIBRARIES, autouse=True)
-def _library(request):
-    with images_of(request.param, request.module, KERNEL):
-        yield
+_library = in_each_library()
 
 
 def tile_means(a, b):

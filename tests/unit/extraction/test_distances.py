@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from kernel_arrays import LIBRARIES, images_of
+from kernel_arrays import in_each_library
 
 from memex_audit.errors import ConfigurationError
 from memex_audit.extraction.block_sums import BlockSums, block_sums, candidate_graph, lower_bounds, n_blocks
@@ -16,15 +16,7 @@ from memex_audit.extraction.distances import (
 )
 from memex_audit.extraction.tiles import block_edges, tile_edges
 
-KERNEL = (
-    "l2", "l2_between", "l2_to_many", "tile_l2", "tile_l2_between", "block_sums", "near_duplicate_graph",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module", params=LIBRARIES, autouse=True)
-def _library(request):
-    with images_of(request.param, request.module, KERNEL):
-        yield
+_library = in_each_library()
 
 
 def blank(n, height=8, width=8, value=0):
